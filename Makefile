@@ -1,0 +1,51 @@
+# Everything runs from a fresh clone with nothing but Python >= 3.11: each target first makes .venv complete.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.pileus-installed
+GUEST_LINT := $(BIN)/python tools/guest_lint.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs clean
+
+help:
+	@echo "make demo    send messages between two parachains, in both relay-state forms"
+	@echo "make test    run the tests"
+	@echo "make check   ruff, mypy --strict, import-linter, guest lint"
+	@echo "make bench   print the benchmarks as ratios to the hash floor"
+	@echo "make docs    build the documentation (warnings are errors)"
+	@echo "make clean   remove .venv and everything that was built"
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Pileus needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Setting up $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/pileus run examples/two_parachains.toml --relay-state own
+	$(BIN)/pileus run examples/two_parachains.toml --relay-state carried
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -n 2
+
+check: $(STAMP)
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(GUEST_LINT)
+
+bench: $(STAMP)
+	@for bench in benchmarks/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+docs: $(STAMP)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+clean:
+	rm -rf $(VENV) build dist docs/_build docs/reference/generated
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

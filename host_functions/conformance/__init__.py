@@ -1,0 +1,77 @@
+"""A test for whoever writes a host context: does it behave as every context must?
+
+::
+
+    from host_functions.conformance import run_conformance_test
+
+    def test_my_context():
+        run_conformance_test(lambda storage: MyContext(*build_state(storage)))
+
+It searches, with Hypothesis, for the shortest sequence of host calls that breaks a rule, and shows it. The
+rules:
+
+* what was written is read back, deleted or not, through all versions of each function;
+* transactions nest, keep or take back everything, and cannot be closed when none is open;
+* iteration by ``next_key`` has the order of keys; ``clear_prefix`` and ``storage_kill`` count the backend's
+  keys;
+* ``append`` keeps the vector and its length;
+* the root is that of the resulting map, whatever the order of writes;
+* hashing is a function of its input;
+* two contexts over the same state do not see each other;
+* the proof size never shrinks, and the recorded nodes alone give the same answers, root and proof size again;
+* a relay read is constant, and a relay state with a node missing never yields "absent".
+
+Not tried: what happens to the block around the calls, which is `pileus`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from host_functions.conformance.report import NonConformance
+from host_functions.contexts.base import HostContext
+from host_functions.interfaces import child_storage, hashing, storage
+from host_functions.state_machine.genesis import Storage
+
+if TYPE_CHECKING:
+    from hypothesis import settings as hypothesis_settings
+
+    from host_functions.conformance.relay_rules import RelayNode
+
+__all__ = ["NonConformance", "run_conformance_test"]
+
+
+def run_conformance_test(
+    make_context: Callable[[Storage], HostContext],
+    *,
+    settings: hypothesis_settings | None = None,
+    interfaces: Iterable[ModuleType] = (storage, child_storage, hashing),
+    state_version: int = 1,
+    recorded: Callable[[HostContext], Iterable[bytes]] | None = None,
+    make_relay_context: Callable[[RelayNode, bytes], HostContext] | None = None,
+) -> None:
+    """Raise `NonConformance` if the contexts that ``make_context`` makes break a rule.
+
+    ``make_context`` gets a state and returns a fresh context over it, written in ``state_version``.
+    ``interfaces`` are those the context offers. ``recorded`` gives the trie nodes that a context has
+    recorded; with it, replays are tried. ``make_relay_context`` gets a relay node, possibly one that lost a
+    trie node, and the storage root of the relay parent, and returns a context that reads from it; with it,
+    the rules of relay reads are tried. ``settings`` are Hypothesis', for more or fewer examples.
+
+    Raises `ModuleNotFoundError` if Hypothesis is not installed.
+    """
+    try:
+        # Late: contexts are useful without it, and a host must not need a testing tool to start.
+        import hypothesis
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "run_conformance_test needs hypothesis: install pileus[testing]", name="hypothesis"
+        ) from error
+    from host_functions.conformance import relay_rules, storage_rules
+
+    chosen = hypothesis.settings(deadline=None) if settings is None else settings
+    storage_rules.run(make_context, interfaces, state_version, recorded, chosen)
+    if make_relay_context is not None:
+        relay_rules.run(make_relay_context, chosen)

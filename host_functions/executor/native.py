@@ -1,0 +1,56 @@
+"""The native engine: a Python runtime called in this process.
+
+Fast and debuggable; not a sandbox. What the guest raises on purpose (`PileusError`) passes through typed; anything else is
+a bug of the guest and becomes a `GuestPanic`, the counterpart of a Wasm trap.
+"""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from collections.abc import Callable, Mapping
+
+from host_functions.contexts.base import HostContext
+from host_functions.errors import GuestPanic, PileusError
+from host_functions.executor.archive import source_archive
+from runtime.primitives.hashing import blake2_256
+
+__all__ = ["NativeRuntime"]
+
+
+class NativeRuntime:
+    """A runtime in an importable Python module with a table ``ENTRY_POINTS``."""
+
+    def __init__(self, module_name: str) -> None:
+        """Raises `ModuleNotFoundError`, or `TypeError` if the module is not a runtime."""
+        module = importlib.import_module(module_name)
+        entry_points = getattr(module, "ENTRY_POINTS", None)
+        if not isinstance(entry_points, Mapping):
+            raise TypeError(f"module {module_name} is not a runtime: it has no table ENTRY_POINTS")
+        self.module_name = module_name
+        self.code = source_archive(module_name)
+        self.code_hash = blake2_256(self.code)
+        self._entry_points: Mapping[str, Callable[[bytes], bytes]] = entry_points
+
+    def call(self, entry_point: str, argument: bytes, context: HostContext) -> bytes:
+        """See `host_functions.executor.Runtime.call`."""
+        function = self._entry_points.get(entry_point)
+        if function is None:
+            raise GuestPanic(entry_point, f"{self.module_name} exports no such function")
+        with context.externalities():
+            try:
+                return function(argument)
+            except (PileusError, MemoryError):
+                raise
+            except Exception as error:
+                raise GuestPanic(entry_point, _describe(error)) from error
+
+    def __repr__(self) -> str:
+        return f"<native runtime {self.module_name}, code hash 0x{self.code_hash.hex()[:16]}…>"
+
+
+def _describe(error: Exception) -> str:
+    """Type, message (bounded: it may quote hostile input) and the guest line that raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {str(error)[:200]}{where}"

@@ -1,0 +1,249 @@
+"""The collator: one block on a relay parent, as a candidate with its proof of validity.
+
+Follows ``cumulus_client_collator`` and the aura collator of Cumulus [cumulus-collator]. The relay parent's state answers the
+runtime's relay reads through the embedded relay node; with ``commit_relay_reads`` what was read travels in the PoV and the
+header commits to it, without, validators answer from their own state. The block is built on the head that the relay parent's
+state holds (no unincluded segment).
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from host_functions.compressed_blob import POV_BOMB_LIMIT, compress
+from host_functions.contexts import AuthoringContext, OffchainContext
+from host_functions.state_machine.backend import FullBackend
+from host_functions.state_machine.externalities import Externalities
+from pileus.collator.inherents import inherent_data
+from pileus.collator.message_source import Fetched, FetchRequest, MessageSource
+from pileus.collator.node import ParachainNode
+from pileus.collator.proposer import Proposal, propose
+from pileus.keyring import Keypair
+from pileus.relay_chain.interface import RelayChainInterface
+from runtime.pallets.state_messaging.types import InboundLane
+from runtime.primitives import relay_keys
+from runtime.primitives.block import Block
+from runtime.primitives.compressed_blob import BlobKind
+from runtime.primitives.digest import AURA, PreRuntime, Seal
+from runtime.primitives.errors import ScaleError
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.header import Header
+from runtime.primitives.parachain import (
+    CandidateCommitments,
+    CandidateDescriptorV2,
+    CollationInfo,
+    PersistedValidationData,
+    PoV,
+)
+from runtime.primitives.parachain_block_data import ParachainBlockData
+from runtime.primitives.scale import account_id, byte_vec, tuple_of, u8, u32, u64, vec
+from runtime.primitives.version import RuntimeVersion
+from runtime.trie.compact import encode_compact_with_children
+
+__all__ = ["Collation", "Collator"]
+
+RELAY_SLOT_DURATION = 6_000
+"""Milliseconds."""
+
+_authorities = vec(account_id)
+_lane = tuple_of(u32, u8)
+_position = tuple_of(u32, u8, u64)
+
+
+@dataclass(frozen=True, slots=True)
+class Collation:
+    """A candidate and how it came about."""
+
+    para_id: int
+    descriptor: CandidateDescriptorV2
+    commitments: CandidateCommitments
+    pov: PoV
+    pvd: PersistedValidationData
+    block: Block
+    """The sealed block."""
+    block_data: ParachainBlockData
+    proposal: Proposal
+    relay_reads: tuple[bytes, ...]
+    """Nodes of relay state that the block's relay reads touched."""
+    fetched: tuple[tuple[int, Fetched], ...]
+    """Sibling -> what its message source gave."""
+
+
+class Collator:
+    """Authors for one parachain with one aura key."""
+
+    def __init__(
+        self,
+        node: ParachainNode,
+        relay: RelayChainInterface,
+        para_id: int,
+        keypair: Keypair,
+        *,
+        message_sources: Sequence[MessageSource] = (),
+        lanes: Sequence[int] = (0,),
+        commit_relay_reads: bool = False,
+        fetch_deadline: int = 500,
+    ) -> None:
+        """``lanes`` are polled at every sibling; ``fetch_deadline`` in milliseconds, for each."""
+        self.node = node
+        self.relay = relay
+        self.para_id = para_id
+        self.keypair = keypair
+        self.message_sources = sorted(message_sources, key=lambda source: source.para_id)
+        self.lanes = tuple(lanes)
+        self.commit_relay_reads = commit_relay_reads
+        self.fetch_deadline = fetch_deadline
+        self.pool: list[bytes] = []
+        """Extrinsics that wait for a block, oldest first."""
+
+    def collate(self, relay_parent: bytes) -> Collation | None:
+        """Build a candidate on ``relay_parent``; ``None`` if it is not this collator's turn.
+
+        Raises `InvalidBlock` if the runtime refuses the collator's own inherents, and `HostError` (`StateUnavailable`) if
+        the relay or parachain state is gone.
+        """
+        # RELAY PARENT
+        pvd = self.relay.persisted_validation_data(self.para_id, relay_parent)
+        slot = self.relay.slot(relay_parent)
+        if pvd is None or slot is None or pvd.relay_parent_number == 0:
+            # Runtimes require the relay block number to increase from 0, so nobody can build on the relay genesis.
+            return None
+        parent = Header.decode(pvd.parent_head)
+        parent_hash = parent.hash()
+        slot += 1
+        if self._author(slot, parent_hash) != self.keypair.public_key:
+            return None
+
+        # MESSAGES
+        fetched = [
+            (source.para_id, self._fetch(source, relay_parent, parent_hash))
+            for source in self.message_sources
+        ]
+        items = tuple(answer.item for _, answer in fetched if answer.item is not None)
+
+        # AUTHOR
+        reader = self.relay.relay_state_prover(relay_parent)
+        state = Externalities.recording(self.node.nodes, parent.state_root, self.node.layout)
+        context = AuthoringContext(state, reader, commit_relay_reads=self.commit_relay_reads)
+        proposal = propose(
+            self.node.runtime,
+            parent,
+            (PreRuntime(AURA, u64.encode(slot)),),
+            context,
+            inherent_data(
+                self.relay, self.para_id, relay_parent, pvd, timestamp=slot * RELAY_SLOT_DURATION, items=items
+            ),
+            self.pool,
+            layout=self.node.layout,
+            max_pov_size=pvd.max_pov_size,
+        )
+        self.pool = [refused.extrinsic for refused in proposal.refused if refused.is_future]
+        block = self._seal(proposal.block)
+
+        # PROVE
+        block_data = self._block_data(block, parent, proposal, reader.additional_data())
+        encoded = block_data.encode()
+        pov = PoV(compress(encoded, BlobKind.POV, POV_BOMB_LIMIT) or encoded)
+        commitments = self._commitments(block, proposal)
+        return Collation(
+            para_id=self.para_id,
+            descriptor=self._descriptor(relay_parent, pvd, pov, commitments),
+            commitments=commitments,
+            pov=pov,
+            pvd=pvd,
+            block=block,
+            block_data=block_data,
+            proposal=proposal,
+            relay_reads=reader.nodes(),
+            fetched=tuple(fetched),
+        )
+
+    def _author(self, slot: int, parent_hash: bytes) -> bytes:
+        authorities = _authorities.decode(self.node.call("AuraApi_authorities", b"", parent_hash))
+        return authorities[slot % len(authorities)]
+
+    def _seal(self, block: Block) -> Block:
+        signature = self.keypair.sign(block.header.hash())
+        return Block(
+            replace(block.header, digest=(*block.header.digest, Seal(AURA, signature))), block.extrinsics
+        )
+
+    def _block_data(
+        self, block: Block, parent: Header, proposal: Proposal, additional_data: dict[str, bytes] | None
+    ) -> ParachainBlockData:
+        proof = tuple(encode_compact_with_children(proposal.proof_nodes, parent.state_root, self.node.layout))
+        if self.commit_relay_reads and additional_data is not None:
+            return ParachainBlockData(3, (block,), proof, (additional_data,))
+        version = RuntimeVersion.decode(self.node.call("Core_version", b"", parent.hash()))
+        return ParachainBlockData(1 if version.has_api("CollectCollationInfo", 3) else 0, (block,), proof)
+
+    def _commitments(self, block: Block, proposal: Proposal) -> CandidateCommitments:
+        """What the block says to the relay chain: the runtime's answer on the state after it."""
+        store = ChainMap(proposal.changes.nodes, self.node.nodes)
+        after = OffchainContext(FullBackend(store, proposal.changes.root, self.node.layout))
+        answer = self.node.runtime.call(
+            "CollectCollationInfo_collect_collation_info", block.header.encode(), after
+        )
+        info = CollationInfo.decode(answer)
+        return CandidateCommitments(
+            info.upward_messages,
+            tuple(sorted(info.horizontal_messages, key=lambda message: message.recipient)),
+            info.new_validation_code,
+            info.head_data,
+            info.processed_downward_messages,
+            info.hrmp_watermark,
+        )
+
+    def _descriptor(
+        self, relay_parent: bytes, pvd: PersistedValidationData, pov: PoV, commitments: CandidateCommitments
+    ) -> CandidateDescriptorV2:
+        return CandidateDescriptorV2(
+            para_id=self.para_id,
+            relay_parent=relay_parent,
+            version=0,
+            core_index=self.relay.core_index(self.para_id) or 0,
+            session_index=self.relay.session_index_for_child(relay_parent),
+            reserved1=bytes(25),
+            persisted_validation_data_hash=pvd.hash(),
+            pov_hash=pov.hash(),
+            erasure_root=bytes(32),
+            reserved2=bytes(64),
+            para_head=blake2_256(commitments.head_data),
+            validation_code_hash=self.node.runtime.code_hash,
+        )
+
+    # Messages.
+
+    def _fetch(self, source: MessageSource, relay_parent: bytes, parent_hash: bytes) -> Fetched:
+        """Ask one sibling, at the head that the relay parent's state has of it."""
+        raw = self.relay.get_storage_by_key(relay_parent, relay_keys.para_head(source.para_id))
+        if raw is None:
+            return Fetched(None, f"the relay chain has no head of {source.para_id}")
+        try:
+            head = Header.decode(byte_vec.decode(raw))
+        except ScaleError as error:
+            return Fetched(None, f"the head of {source.para_id} is not a header: {error}")
+        return source.fetch(
+            FetchRequest(
+                source=source.para_id,
+                dest=self.para_id,
+                head=head,
+                cursors=tuple((lane, self._cursor(source.para_id, lane, parent_hash)) for lane in self.lanes),
+                lane_key=lambda lane: self._key(
+                    "outbound_lane", _lane.encode((self.para_id, lane)), parent_hash
+                ),
+                outbox_key=lambda lane, nonce: self._key(
+                    "outbox", _position.encode((self.para_id, lane, nonce)), parent_hash
+                ),
+                deadline=self.fetch_deadline,
+            )
+        )
+
+    def _cursor(self, source: int, lane: int, at: bytes) -> InboundLane:
+        answer = self.node.call("StateMessagingApi_inbound_lane", _lane.encode((source, lane)), at)
+        return InboundLane.decode(answer)
+
+    def _key(self, what: str, argument: bytes, at: bytes) -> bytes:
+        return byte_vec.decode(self.node.call(f"StateMessagingApi_{what}_key", argument, at))

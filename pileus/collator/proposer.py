@@ -1,0 +1,131 @@
+"""Building a block: the runtime's APIs called in order, over recorded state.
+
+Follows ``sc_basic_authorship`` and ``sc_block_builder`` [sc-block-builder]: initialize, inherents (created in a transaction that
+is rolled back), extrinsics from the pool (each in a transaction of its own, so that a refused one leaves neither changes nor
+proof), finalize. Drives any runtime that offers ``Core`` and ``BlockBuilder``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from host_functions.contexts import AuthoringContext
+from host_functions.executor import Runtime
+from host_functions.state_machine.externalities import StorageChanges
+from runtime.primitives.block import Block, opaque_extrinsic
+from runtime.primitives.digest import DigestItem
+from runtime.primitives.errors import InvalidBlock
+from runtime.primitives.header import Header
+from runtime.primitives.inherent import InherentData
+from runtime.primitives.scale import vec
+from runtime.trie.layout import Layout
+
+__all__ = ["Proposal", "RefusedExtrinsic", "propose"]
+
+POV_SHARE = 85
+"""Percent of ``max_pov_size`` that a block may fill; the rest is for what the estimate does not see."""
+
+_extrinsics = vec(opaque_extrinsic)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedExtrinsic:
+    """An extrinsic of the pool that did not go into the block."""
+
+    extrinsic: bytes
+    result: bytes
+    """SCALE of the ``ApplyExtrinsicResult``; empty if the block was full."""
+
+    @property
+    def is_future(self) -> bool:
+        """Whether it may become valid later: its nonce is ahead, or the block was full."""
+        return self.result in (b"", b"\x01\x00\x02", b"\x01\x00\x06")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A block without its seal, and everything its PoV is made of."""
+
+    block: Block
+    changes: StorageChanges
+    proof_nodes: dict[bytes, bytes]
+    """Recorded nodes and detached values of the parent's state, by hash."""
+    storage_proof_size: int
+    """Bytes, at the end of the execution; relay reads included."""
+    dispatch_results: tuple[bytes, ...]
+    """SCALE ``ApplyExtrinsicResult`` of every extrinsic in the block."""
+    refused: tuple[RefusedExtrinsic, ...]
+
+
+def propose(
+    runtime: Runtime,
+    parent: Header,
+    digest: Sequence[DigestItem],
+    context: AuthoringContext,
+    inherent_data: InherentData,
+    pool: Sequence[bytes],
+    *,
+    layout: Layout,
+    max_pov_size: int,
+) -> Proposal:
+    """Build a block on ``parent``, whose state ``context`` records.
+
+    Raises `InvalidBlock` if an inherent is refused, and `PileusError` from the runtime or the host.
+    """
+    state = context.state
+    recorder = state.recorder
+    if recorder is None:
+        raise TypeError("a block is built over an Externalities with a recorder")
+
+    def call(entry_point: str, argument: bytes) -> bytes:
+        return runtime.call(entry_point, argument, context)
+
+    # INITIALIZE
+    header = Header(parent.hash(), parent.number + 1, bytes(32), bytes(32), tuple(digest))
+    call("Core_initialize_block", header.encode())
+
+    # INHERENTS
+    state.begin_host_transaction()
+    inherents = _extrinsics.decode(call("BlockBuilder_inherent_extrinsics", inherent_data.encode()))
+    state.rollback_host_transaction()
+    included: list[bytes] = []
+    results: list[bytes] = []
+    for extrinsic in inherents:
+        result = call("BlockBuilder_apply_extrinsic", extrinsic)
+        if result != b"\x00\x00":
+            raise InvalidBlock(f"inherent {len(included)} was refused: ApplyExtrinsicResult 0x{result.hex()}")
+        included.append(extrinsic)
+        results.append(result)
+
+    # EXTRINSICS
+    refused: list[RefusedExtrinsic] = []
+    room = max_pov_size * POV_SHARE // 100
+    length = sum(map(len, included))
+    for extrinsic in pool:
+        if state.storage_proof_size() + length + len(extrinsic) > room:
+            refused.append(RefusedExtrinsic(extrinsic, b""))
+            continue
+        state.begin_host_transaction()
+        result = call("BlockBuilder_apply_extrinsic", extrinsic)
+        if result.startswith(b"\x00"):
+            state.commit_host_transaction()
+            included.append(extrinsic)
+            results.append(result)
+            length += len(extrinsic)
+        else:
+            state.rollback_host_transaction()
+            refused.append(RefusedExtrinsic(extrinsic, result))
+
+    # FINALIZE
+    final = Header.decode(call("BlockBuilder_finalize_block", b""))
+    proof_size = state.storage_proof_size()
+    proof_nodes = dict(recorder)
+    return Proposal(
+        Block(final, tuple(included)),
+        state.drain(layout.state_version),
+        proof_nodes,
+        proof_size,
+        tuple(results),
+        tuple(refused),
+    )

@@ -1,0 +1,1 @@
+"""Whole networks: a topology file becomes a running relay chain with parachains, on a virtual clock."""

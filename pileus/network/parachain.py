@@ -1,0 +1,149 @@
+"""One parachain of a running network: its runtime, a full node, collators, and the account that sends its messages.
+
+Extrinsics wait in `RunningParachain.mempool` until a block that contains them is imported, so what a candidate that is
+never included had taken is offered again. Not modelled: gossip between nodes of one parachain; they are one node here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from host_functions.executor import NativeRuntime
+from pileus.collator import Collation, Collator, ParachainNode
+from pileus.collator.message_source import MessageSource
+from pileus.keyring import Keypair
+from pileus.network.topology import Parachain, TopologyError
+from pileus.relay_chain.interface import RelayChainInterface
+from runtime.apis import ParachainRuntime
+from runtime.primitives.block import Block
+from runtime.primitives.extrinsic import IMMORTAL, Extrinsic, Id, SignedPayload, Sr25519
+from runtime.primitives.scale import account_id, u32
+from runtime.support.construct import EventRecord
+
+__all__ = ["RunningParachain", "dev_keypair", "load_runtime", "message_payload"]
+
+ENDOWMENT = 10**18
+"""Genesis balance of the sending account, in the smallest unit."""
+
+RECIPIENT = b"mailbox"
+"""Who receives the traffic of a topology on the other side."""
+
+
+def dev_keypair(name: str) -> Keypair:
+    """The development key of a node, derived from its name as zombienet does: ``alice`` has ``//Alice``."""
+    return Keypair.from_uri(f"//{name[:1].upper()}{name[1:]}")
+
+
+def load_runtime(module_name: str, where: str) -> tuple[NativeRuntime, Any]:
+    """The runtime assembled in a module, and the module. Raises `TopologyError`; `where` is the path it names."""
+    try:
+        runtime = NativeRuntime(module_name)
+    except ImportError as error:
+        raise TopologyError(f"{where}: expected an importable runtime module, {error}") from error
+    except TypeError as error:
+        raise TopologyError(f"{where}: expected a runtime module, {error}") from error
+    module = importlib.import_module(module_name)
+    if not isinstance(getattr(module, "RUNTIME", None), ParachainRuntime) or not hasattr(module, "GenesisConfig"):
+        raise TopologyError(f"{where}: expected a parachain runtime, {module_name} has no RUNTIME or no GenesisConfig")
+    return runtime, module
+
+
+class RunningParachain:
+    """A parachain at work."""
+
+    def __init__(self, spec: Parachain, runtime: NativeRuntime, module: Any) -> None:
+        """Build genesis. `module` assembles `runtime`, see `load_runtime`."""
+        self.spec = spec
+        self.runtime = runtime
+        self._parts: ParachainRuntime = module.RUNTIME
+        self._sender = dev_keypair(f"{spec.name}-sender")
+        keys = [dev_keypair(collator.name) for collator in spec.collators]
+        genesis = module.GenesisConfig(
+            spec.id, tuple(key.public_key for key in keys), ((self._sender.public_key, ENDOWMENT),)
+        )
+        self.node = ParachainNode(runtime, genesis.encode())
+        self.mempool: list[bytes] = []
+        self._keys = keys
+        self._collators: tuple[Collator, ...] = ()
+
+    @property
+    def para_id(self) -> int:
+        return self.spec.id
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def start_collators(
+        self, relay: RelayChainInterface, sources: Sequence[MessageSource], *, commit_relay_reads: bool
+    ) -> None:
+        """Connect the collators to the relay chain and to the siblings they fetch messages from."""
+        self._collators = tuple(
+            Collator(
+                self.node,
+                relay,
+                self.para_id,
+                key,
+                message_sources=sources,
+                commit_relay_reads=commit_relay_reads,
+            )
+            for key in self._keys
+        )
+
+    def submit_message(self, dest: int, payload: bytes) -> None:
+        """Put a signed ``StateMessaging.send`` of `payload` into the mempool."""
+        messaging = self._parts.state_messaging
+        self.submit(messaging.call_of(messaging.send, dest, 0, RECIPIENT, None, payload).encode())
+
+    def submit(self, call: bytes) -> None:
+        """Sign a SCALE-encoded call with the sending account and put it into the mempool."""
+        best = self.node.best_hash
+        included = u32.decode(
+            self.node.call("AccountNonceApi_account_nonce", account_id.encode(self._sender.public_key), best)
+        )
+        genesis = self.node.genesis_hash
+        version = self._parts.version
+        payload = SignedPayload(
+            call,
+            IMMORTAL,
+            nonce=included + len(self.mempool),
+            tip=0,
+            spec_version=version.spec_version,
+            transaction_version=version.transaction_version,
+            genesis_hash=genesis,
+            era_birth_hash=genesis,
+        )
+        signature = Sr25519(self._sender.sign(payload.signing_bytes()))
+        self.mempool.append(Extrinsic.signed(payload, Id(self._sender.public_key), signature).encode())
+
+    def collate(self, relay_parent: bytes) -> Collation | None:
+        """Let the collator whose turn it is build a candidate; ``None`` if there is nothing to build on.
+
+        Raises `InvalidBlock` and `HostError` as `Collator.collate`.
+        """
+        for collator in self._collators:
+            collator.pool = list(self.mempool)
+            collation = collator.collate(relay_parent)
+            if collation is not None:
+                self._forget(refused.extrinsic for refused in collation.proposal.refused if not refused.is_future)
+                return collation
+        return None
+
+    def import_included(self, block: Block, relay: RelayChainInterface, relay_parent: bytes) -> tuple[EventRecord, ...]:
+        """Import a block that the relay chain included; its events. Raises `InvalidBlock`, `HostError`."""
+        self.node.import_block(block, relay.relay_state_prover(relay_parent))
+        self._forget(block.extrinsics)
+        events = self.node.storage(self._parts.system.Events.key(), block.header.hash())
+        return () if events is None else self._parts.pallets.decode_events(events)
+
+    def _forget(self, extrinsics: Iterable[bytes]) -> None:
+        gone = set(extrinsics)
+        self.mempool = [extrinsic for extrinsic in self.mempool if extrinsic not in gone]
+
+
+def message_payload(seed: int, source: int, dest: int, position: int, size: int) -> bytes:
+    """The payload of the `position`-th message of a route: `size` bytes that the seed decides."""
+    return hashlib.shake_256(f"pileus/{seed}/{source}/{dest}/{position}".encode()).digest(size)

@@ -1,0 +1,178 @@
+"""A topology, running: one relay slot at a time, on a virtual clock.
+
+In each slot the traffic due is submitted; every parachain without a candidate pending availability collates on the best
+relay block; the groups judge the collations; the next relay block backs and includes; parachain nodes import what was
+included. Nothing reads a clock or draws a random number, so the same topology and seed give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from host_functions.errors import HostError
+from pileus.collator import Collation
+from pileus.collator.message_source import SiblingMessageSource
+from pileus.network.messages import MessageId, MessageLedger
+from pileus.network.parachain import RunningParachain, dev_keypair, load_runtime, message_payload
+from pileus.network.report import CandidateReport, ImportReport, SlotReport, pov_parts
+from pileus.network.totals import RunTotals
+from pileus.network.topology import RelayStateMode, Topology
+from pileus.relay_chain.backing import BackingOutcome, Validator
+from pileus.relay_chain.block import RelayBlock
+from pileus.relay_chain.chain import BuiltBlock, RelayChain
+from pileus.relay_chain.genesis import ParaGenesis, RelayChainConfig, host_configuration
+from pileus.relay_chain.in_process import RelayChainInProcessInterface
+from pileus.relay_chain.state import StateDatabase
+from runtime.primitives.errors import InvalidBlock
+from runtime.primitives.header import Header
+from runtime.primitives.parachain import CommittedCandidateReceipt
+
+__all__ = ["Network"]
+
+
+class Network:
+    """A relay chain with its parachains."""
+
+    def __init__(self, topology: Topology, *, seed: int, relay_state: RelayStateMode) -> None:
+        """Boot everything. Raises `TopologyError` for a runtime that cannot be loaded."""
+        self.topology = topology
+        self.seed = seed
+        self.relay_state: RelayStateMode = relay_state
+        self.ledger = MessageLedger()
+        self.totals = RunTotals()
+        self._sent: dict[tuple[int, int], int] = {}
+        self._attempts: dict[tuple[int, int], int] = {}
+        self._in_flight: dict[bytes, Collation] = {}
+        loaded = {}
+        for at, spec in enumerate(topology.parachains):
+            if spec.runtime not in loaded:
+                loaded[spec.runtime] = load_runtime(spec.runtime, f"$.parachains[{at}].runtime")
+        self.parachains = tuple(RunningParachain(spec, *loaded[spec.runtime]) for spec in topology.parachains)
+        self.chain = self._boot_relay_chain()
+        self.relay = RelayChainInProcessInterface(self.chain)
+        for para in self.parachains:
+            sources = [
+                SiblingMessageSource(sibling.para_id, sibling.node, sibling.node.layout)
+                for sibling in self.parachains
+                if sibling is not para
+            ]
+            para.start_collators(self.relay, sources, commit_relay_reads=self.carried)
+
+    @property
+    def carried(self) -> bool:
+        """Whether candidates carry the proof of their relay reads and validators use it."""
+        return self.relay_state == "carried"
+
+    def run(self, blocks: int) -> Iterator[SlotReport]:
+        """Build that many relay blocks, one per step of the iterator."""
+        for _ in range(blocks):
+            yield self.step()
+
+    def step(self) -> SlotReport:
+        """One relay slot."""
+        problems: list[str] = []
+        relay_parent = self.chain.best
+        self._submit_traffic(relay_parent.number + 1)
+        offered: list[tuple[RunningParachain, Collation, BackingOutcome]] = []
+        for para in self.parachains:
+            collation = self._collate(para, relay_parent, problems)
+            if collation is not None:
+                offered.append((para, collation, self.chain.back(collation, carried=self.carried)))
+        built = self.chain.build_block([outcome.backed for *_, outcome in offered if outcome.backed is not None])
+        candidates = tuple(self._report(*offer, built) for offer in offered)
+        for candidate in candidates:
+            if candidate.backed:
+                self._in_flight[candidate.outcome.candidate.hash()] = candidate.collation
+                self.ledger.note_proven(candidate.proven, built.block.number)
+        imported = [self._import(receipt, built.block, problems) for receipt in built.block.included]
+        report = SlotReport(
+            built.block,
+            self.chain.finalized.number,
+            candidates,
+            tuple(report for report in imported if report is not None),
+            tuple(problems),
+        )
+        self.totals.add(report)
+        return report
+
+    def _boot_relay_chain(self) -> RelayChain:
+        section = self.topology.relaychain
+        database = StateDatabase()
+        codes = {para.runtime.code_hash: para.runtime for para in self.parachains}
+        names = [node.name for node in section.nodes if node.validator]
+        validators = [
+            Validator(index, name, dev_keypair(name), database, codes) for index, name in enumerate(names)
+        ]
+        config = RelayChainConfig(
+            host=host_configuration(section.allowed_ancestry_len),
+            epoch_length=section.epoch_length,
+            finality_lag=section.finality_lag,
+            state_pruning=section.state_pruning,
+            seed=self.seed,
+        )
+        paras = [
+            ParaGenesis(para.para_id, para.node.genesis.encode(), para.runtime.code_hash) for para in self.parachains
+        ]
+        return RelayChain(config, paras, validators, database)
+
+    def _submit_traffic(self, relay_block: int) -> None:
+        by_id = {para.para_id: para for para in self.parachains}
+        for traffic in self.topology.traffic:
+            if (relay_block - 1) % traffic.every or (traffic.until is not None and relay_block > traffic.until):
+                continue
+            route = traffic.source, traffic.destination
+            for _ in range(traffic.count):
+                position = self._sent[route] = self._sent.get(route, 0) + 1
+                payload = message_payload(self.seed, *route, position, traffic.size)
+                by_id[traffic.source].submit_message(traffic.destination, payload)
+
+    def _collate(self, para: RunningParachain, relay_parent: RelayBlock, problems: list[str]) -> Collation | None:
+        if relay_parent.pending_of(para.para_id) is not None:
+            return None
+        try:
+            collation = para.collate(relay_parent.hash)
+        except (HostError, InvalidBlock) as error:
+            problems.append(f"{para.name} could not collate: {error}")
+            return None
+        if collation is not None:
+            problems += [f"{para.name}: {fetched.problem}" for _, fetched in collation.fetched if fetched.problem]
+        return collation
+
+    def _report(
+        self, para: RunningParachain, collation: Collation, outcome: BackingOutcome, built: BuiltBlock
+    ) -> CandidateReport:
+        block = para.para_id, collation.block.header.number
+        attempt = self._attempts[block] = self._attempts.get(block, 0) + 1
+        refusal = next((refusal for refusal in built.refused if refusal.candidate == outcome.candidate), None)
+        proven = [
+            MessageId(item.source, para.para_id, batch.lane, batch.first_nonce + position)
+            for _, fetched in collation.fetched
+            if (item := fetched.item) is not None
+            for batch in item.batches
+            for position in range(len(batch.bodies))
+        ]
+        return CandidateReport(
+            para.para_id,
+            para.name,
+            collation.block.header.number,
+            attempt,
+            collation,
+            outcome,
+            refusal,
+            tuple(proven),
+            pov_parts(collation.block_data, collation.pov),
+        )
+
+    def _import(
+        self, receipt: CommittedCandidateReceipt, relay_block: RelayBlock, problems: list[str]
+    ) -> ImportReport | None:
+        para = next(para for para in self.parachains if para.para_id == receipt.descriptor.para_id)
+        collation = self._in_flight.pop(receipt.hash())
+        try:
+            events = para.import_included(collation.block, self.relay, receipt.descriptor.relay_parent)
+        except (HostError, InvalidBlock) as error:
+            problems.append(f"{para.name} could not import its included block: {error}")
+            return None
+        header: Header = collation.block.header
+        sent, delivered, failed = self.ledger.note_events(para.para_id, events, relay_block.number)
+        return ImportReport(para.para_id, para.name, header.number, header.hash(), sent, delivered, failed)

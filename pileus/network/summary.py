@@ -1,0 +1,61 @@
+"""The totals of a run as JSON values: ``summary.json`` and ``--json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.network.run import Network
+from pileus.network.totals import ParaTotals
+
+__all__ = ["summary_of"]
+
+
+def summary_of(network: Network) -> dict[str, Any]:
+    """The totals of a run as JSON values."""
+    totals = network.totals
+    return {
+        "seed": network.seed,
+        "relay_state": network.relay_state,
+        "relay_chain": {
+            "blocks": totals.relay_blocks,
+            "best": {"number": network.chain.best.number, "hash": _hex(network.chain.best.hash)},
+            "finalized": network.chain.finalized.number,
+            "validators": len(network.chain.validators),
+        },
+        "candidates": {
+            "total": totals.candidates,
+            "valid_for_every_backer": totals.valid,
+            "backed": totals.backed,
+        },
+        "parachains": [
+            {
+                "id": para.para_id,
+                "name": para.name,
+                "runtime": para.spec.runtime,
+                "code_hash": _hex(para.runtime.code_hash),
+                "candidates": own.candidates,
+                "included": own.included,
+                "best": {"number": para.node.best_header.number, "hash": _hex(para.node.best_hash)},
+                "pov_bytes": {"total": own.pov_bytes, "largest": own.largest_pov},
+            }
+            for para in network.parachains
+            for own in (totals.paras.get(para.para_id, ParaTotals()),)
+        ],
+        "messages": [
+            {
+                "from": route.source,
+                "to": route.dest,
+                "sent": route.sent,
+                "proven": route.proven,
+                "delivered": route.delivered,
+                "failed": route.failed,
+                "mean_latency_relay_blocks": route.latency,
+            }
+            for route in network.ledger.routes()
+        ],
+        "problems": totals.problems,
+    }
+
+
+def _hex(data: bytes) -> str:
+    return f"0x{data.hex()}"

@@ -1,0 +1,122 @@
+"""A run for people to read: one paragraph per relay block, a table at the end.
+
+Plain characters carry all meaning and colour only helps, so the output reads the same in a file. Text from outside
+(errors, names) is never taken for markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from pileus.network.messages import MessageId
+from pileus.network.report import CandidateReport, SlotReport
+from pov_validator import Abstain, Invalid, Valid, Verdict
+
+__all__ = ["slot_lines", "summary_tables"]
+
+_MARKS: Mapping[type[Verdict], tuple[str, str]] = {
+    Valid: ("valid", "green"),
+    Invalid: ("INVALID", "bold red"),
+    Abstain: ("abstains", "yellow"),
+}
+
+
+def slot_lines(report: SlotReport) -> Iterator[Text]:
+    """The lines about one relay block."""
+    block = report.block
+    yield Text.assemble(
+        (f"relay #{block.number}", "bold"),
+        f"  0x{block.hash.hex()[:8]}…  slot {block.slot}  finalized #{report.finalized}",
+    )
+    for item in report.imported:
+        yield Text.assemble(
+            "  included  ",
+            (f"{item.para_name} #{item.number}", "bold"),
+            *_messages("sent", item.sent),
+            *_messages("delivered", item.delivered),
+            *_messages("failed", item.failed),
+        )
+    for candidate in report.candidates:
+        yield from _candidate_lines(candidate)
+    for problem in report.problems:
+        yield Text.assemble("  problem   ", (problem, "yellow"))
+
+
+def _candidate_lines(candidate: CandidateReport) -> Iterator[Text]:
+    verdicts = candidate.outcome.verdicts
+    votes = sum(isinstance(verdict, Valid) for _, verdict in verdicts)
+    state, style = ("backed", "") if candidate.backed else ("not backed", "bold red")
+    yield Text.assemble(
+        "  candidate ",
+        (f"{candidate.para_name} #{candidate.number}", "bold"),
+        f"  {candidate.label}  on relay #{candidate.collation.pvd.relay_parent_number}"
+        f"  PoV {candidate.parts.compressed:,} B  ",
+        (f"{state} {votes}/{len(verdicts)}", style),
+        *_messages("proves", candidate.proven),
+    )
+    yield Text.assemble("            ", *_verdicts(candidate))
+    for validator, verdict in verdicts:
+        if isinstance(verdict, Invalid | Abstain):
+            yield Text(f"            {validator.name}: {verdict.reason.value}: {verdict.detail}")
+    if candidate.refusal is not None:
+        yield Text(f"            refused by the relay chain: {candidate.refusal.reason.value}: {candidate.refusal.detail}")
+
+
+def _verdicts(candidate: CandidateReport) -> Iterator[str | tuple[str, str]]:
+    for position, (validator, verdict) in enumerate(candidate.outcome.verdicts):
+        word, style = _MARKS[type(verdict)]
+        yield ("  " if position else "") + f"{validator.name} "
+        yield word, style
+
+
+def _messages(verb: str, messages: tuple[MessageId, ...]) -> Iterator[str | tuple[str, str]]:
+    """`` delivered 1000→2000 #3-4``: consecutive nonces of one route together."""
+    runs: list[list[MessageId]] = []
+    for message in messages:
+        if runs and runs[-1][-1]._replace(nonce=message.nonce) == message and runs[-1][-1].nonce + 1 == message.nonce:
+            runs[-1].append(message)
+        else:
+            runs.append([message])
+    for run in runs:
+        first, last = run[0], run[-1]
+        nonces = f"#{first.nonce}" if first is last else f"#{first.nonce}-{last.nonce}"
+        yield f"  {verb} "
+        yield f"{first.source}→{first.dest} {nonces}", "cyan"
+
+
+def summary_tables(summary: Mapping[str, Any]) -> Iterator[Table]:
+    """The final tables, from what `pileus.network.summary.summary_of` returns."""
+    paras = Table(title="Parachains", title_justify="left")
+    for heading in ("para", "name"):
+        paras.add_column(heading)
+    for heading in ("candidates", "included", "PoV bytes, mean", "largest"):
+        paras.add_column(heading, justify="right")
+    for para in summary["parachains"]:
+        mean = para["pov_bytes"]["total"] // para["candidates"] if para["candidates"] else 0
+        paras.add_row(
+            str(para["id"]),
+            Text(para["name"]),
+            str(para["candidates"]),
+            str(para["included"]),
+            f"{mean:,}",
+            f"{para['pov_bytes']['largest']:,}",
+        )
+    yield paras
+    if not summary["messages"]:
+        return
+    messages = Table(title="Messages", title_justify="left")
+    messages.add_column("route")
+    for heading in ("sent", "proven", "delivered", "failed", "latency (relay blocks)"):
+        messages.add_column(heading, justify="right")
+    for route in summary["messages"]:
+        latency = route["mean_latency_relay_blocks"]
+        messages.add_row(
+            f"{route['from']} → {route['to']}",
+            *(str(route[key]) for key in ("sent", "proven", "delivered", "failed")),
+            "" if latency is None else f"{latency:.1f}",
+        )
+    yield messages

@@ -1,0 +1,82 @@
+"""The relay chain as an in-process node offers it to a parachain node.
+
+The counterpart of Cumulus' ``RelayChainInProcessInterface`` [cumulus-relay-chain-interface]: a collator with an
+embedded relay full node. See `RelayChainInterface` for what each method answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from host_functions.relay_state import EmbeddedRelayNode, RelayStateReader
+from pileus.relay_chain.chain import RelayChain
+from runtime.primitives.header import Header
+from runtime.primitives.parachain import (
+    CommittedCandidateReceipt,
+    InboundDownwardMessage,
+    InboundHrmpMessage,
+    PersistedValidationData,
+)
+
+__all__ = ["RelayChainInProcessInterface"]
+
+
+class RelayChainInProcessInterface:
+    """`RelayChainInterface` over a `RelayChain`."""
+
+    def __init__(self, chain: RelayChain) -> None:
+        self.chain = chain
+
+    def best_block_hash(self) -> bytes:
+        return self.chain.best.hash
+
+    def finalized_block_hash(self) -> bytes:
+        return self.chain.finalized.hash
+
+    def header(self, block: bytes) -> Header | None:
+        return self.chain.block(block).header if block in self.chain else None
+
+    def slot(self, block: bytes) -> int | None:
+        return self.chain.block(block).slot if block in self.chain else None
+
+    def get_storage_by_key(self, relay_parent: bytes, key: bytes) -> bytes | None:
+        return self.chain.state(self.chain.block(relay_parent)).get(key)
+
+    def prove_read(self, relay_parent: bytes, relevant_keys: Iterable[bytes]) -> tuple[bytes, ...]:
+        state = self.chain.state(self.chain.block(relay_parent))
+        return self.chain.database.prove(state.root, relevant_keys)
+
+    def relay_state_prover(self, relay_parent: bytes) -> RelayStateReader:
+        state = self.chain.state(self.chain.block(relay_parent))
+        return EmbeddedRelayNode(self.chain.database, state.root)
+
+    def persisted_validation_data(self, para_id: int, relay_parent: bytes) -> PersistedValidationData | None:
+        block = self.chain.block(relay_parent)
+        head = self.chain.state(block).para_head(para_id)
+        if head is None:
+            return None
+        return PersistedValidationData(head, block.number, block.state_root, self.chain.config.max_pov_size)
+
+    def validation_code_hash(self, para_id: int, relay_parent: bytes) -> bytes | None:
+        return self.chain.state(self.chain.block(relay_parent)).code_hash(para_id)
+
+    def candidate_pending_availability(
+        self, para_id: int, relay_parent: bytes
+    ) -> CommittedCandidateReceipt | None:
+        return self.chain.block(relay_parent).pending_of(para_id)
+
+    def retrieve_dmq_contents(self, para_id: int, relay_parent: bytes) -> tuple[InboundDownwardMessage, ...]:
+        return self.chain.state(self.chain.block(relay_parent)).downward_messages(para_id)
+
+    def retrieve_all_inbound_hrmp_channel_contents(
+        self, para_id: int, relay_parent: bytes
+    ) -> Mapping[int, tuple[InboundHrmpMessage, ...]]:
+        """Always empty: the model opens no HRMP channels."""
+        self.chain.state(self.chain.block(relay_parent))
+        return {}
+
+    def session_index_for_child(self, relay_parent: bytes) -> int:
+        return self.chain.config.epoch_at(self.chain.block(relay_parent).slot)
+
+    def core_index(self, para_id: int) -> int | None:
+        return self.chain.core_of.get(para_id)

@@ -1,0 +1,178 @@
+"""Judging a candidate: the checks around the validation function, in the node's order.
+
+Follows ``validate_candidate_exhaustive`` of the node's candidate validation [polkadot-candidate-validation]: encoded
+PoV size, PoV hash, code hash, persisted validation data, decompression, execution, then the hashes of what came out.
+Not modelled here: deadlines and worker processes, the session and core index checks of backing, UMP signals.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from host_functions.compressed_blob import POV_BOMB_LIMIT, BlobError, decompress
+from host_functions.contexts import ValidationContext
+from host_functions.errors import ContextDivergence, HostError, MissingHostFunction, PileusError, StateUnavailable
+from host_functions.errors import WitnessMissing
+from host_functions.executor import Runtime
+from pov_validator.relay_source import RelayStateSource, carries_additional_data
+from pov_validator.verdict import Abstain, AbstainReason, Invalid, InvalidReason, Valid, Verdict
+from runtime.primitives.errors import ScaleError
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.parachain import (
+    CandidateDescriptor,
+    PersistedValidationData,
+    PoV,
+    ValidationParams,
+    ValidationResult,
+)
+
+__all__ = [
+    "MAX_CODE_SIZE",
+    "MAX_HEAD_DATA_SIZE",
+    "MAX_RESULT_SIZE",
+    "POV_BOMB_FACTOR",
+    "validate_candidate",
+    "validation_params",
+]
+
+POV_BOMB_FACTOR: Final = 4
+"""A PoV may decompress to this many times the size limit."""
+
+MAX_CODE_SIZE: Final = 3 * 1024 * 1024
+"""Bytes. ``polkadot_primitives::MAX_CODE_SIZE``."""
+
+MAX_HEAD_DATA_SIZE: Final = 1024 * 1024
+"""Bytes. ``polkadot_primitives::MAX_HEAD_DATA_SIZE``; configurations are far stricter."""
+
+MAX_RESULT_SIZE: Final = 32 * 1024 * 1024
+"""Bytes of an encoded result that are looked at. Upstream the guest's memory is the bound; ours has none."""
+
+
+def validation_params(pvd: PersistedValidationData, block_data: bytes) -> ValidationParams:
+    """The argument of ``validate_block``; `block_data` is the decompressed payload of the PoV."""
+    return ValidationParams(pvd.parent_head, block_data, pvd.relay_parent_number, pvd.relay_parent_storage_root)
+
+
+def validate_candidate(
+    descriptor: CandidateDescriptor,
+    commitments_hash: bytes,
+    pov: PoV,
+    pvd: PersistedValidationData,
+    runtime: Runtime | None,
+    relay_state: RelayStateSource,
+    *,
+    registered_code_hash: bytes | None = None,
+) -> Verdict:
+    """Judge one candidate. Never raises for anything a candidate, a database or the host can do.
+
+    `runtime` is the code this validator has under the descriptor's code hash, ``None`` if it has none.
+    `registered_code_hash` (32 bytes) is the one that the relay chain registers for the para, for who knows it: backers
+    do, approval checkers of an old candidate may not. A descriptor that names other code is wrong; a validator that
+    lacks the code it names is not in a position to say.
+    """
+    refusal = _check_descriptor(descriptor, pov, pvd, registered_code_hash)
+    if refusal is not None:
+        return refusal
+    if runtime is None or runtime.code_hash != descriptor.validation_code_hash:
+        return Abstain(
+            AbstainReason.VALIDATION_CODE_UNAVAILABLE,
+            f"no validation code with hash 0x{descriptor.validation_code_hash.hex()} here",
+        )
+    try:
+        block_data = decompress(pov.block_data, min(POV_BOMB_FACTOR * pvd.max_pov_size, POV_BOMB_LIMIT))
+    except BlobError as error:
+        return Invalid(InvalidReason.POV_DECOMPRESSION_FAILURE, str(error))
+    returned = _execute(validation_params(pvd, block_data), runtime, relay_state)
+    if not isinstance(returned, bytes):
+        return returned
+    return _check_result(returned, descriptor, commitments_hash)
+
+
+def _check_descriptor(
+    descriptor: CandidateDescriptor, pov: PoV, pvd: PersistedValidationData, registered_code_hash: bytes | None
+) -> Invalid | None:
+    """What can be known without executing anything. ``perform_basic_checks``."""
+    encoded = pov.encode()
+    if len(encoded) > pvd.max_pov_size:
+        return Invalid(
+            InvalidReason.PARAMS_TOO_LARGE, f"the PoV has {len(encoded)} bytes, allowed are {pvd.max_pov_size}"
+        )
+    if blake2_256(encoded) != descriptor.pov_hash:
+        return Invalid(
+            InvalidReason.POV_HASH_MISMATCH,
+            f"the PoV hashes to 0x{blake2_256(encoded).hex()}, the descriptor says 0x{descriptor.pov_hash.hex()}",
+        )
+    if registered_code_hash is not None and descriptor.validation_code_hash != registered_code_hash:
+        return Invalid(
+            InvalidReason.CODE_HASH_MISMATCH,
+            f"the para's code hash is 0x{registered_code_hash.hex()}, "
+            f"the descriptor says 0x{descriptor.validation_code_hash.hex()}",
+        )
+    if pvd.hash() != descriptor.persisted_validation_data_hash:
+        return Invalid(
+            InvalidReason.BAD_PARENT,
+            f"the persisted validation data hashes to 0x{pvd.hash().hex()}, "
+            f"the descriptor says 0x{descriptor.persisted_validation_data_hash.hex()}",
+        )
+    return None
+
+
+def _execute(params: ValidationParams, runtime: Runtime, relay_state: RelayStateSource) -> bytes | Invalid | Abstain:
+    """Run ``validate_block``: the bytes it returned, or the verdict that follows from how it ended."""
+    reads = relay_state.reads(params.relay_parent_storage_root, params.block_data)
+    context = ValidationContext(reads, commit_relay_reads=carries_additional_data(params.block_data))
+    try:
+        returned = runtime.call("validate_block", params.encode(), context)
+    except Exception as error:
+        return _verdict_on(error) if reads.failure is None else relay_state.verdict_on(reads.failure)
+    return returned if reads.failure is None else relay_state.verdict_on(reads.failure)
+
+
+def _verdict_on(error: Exception) -> Invalid | Abstain:
+    """What an execution says about the candidate that ended in `error`, the relay reads having gone well."""
+    if isinstance(error, StateUnavailable):
+        return Abstain(AbstainReason.RELAY_STATE_UNAVAILABLE, str(error))
+    # A function that no validator provides is linked as a stub that traps [polkadot-pvf], so calling it is a panic;
+    # a witness that lacks a node is a bad proof. Both are host errors in name, and the candidate's doing.
+    guest_at_fault = isinstance(error, PileusError) and (
+        not isinstance(error, HostError | ContextDivergence)
+        or isinstance(error, MissingHostFunction | WitnessMissing)
+    )
+    if guest_at_fault:
+        return Invalid(InvalidReason.EXECUTION_ERROR, str(error) or type(error).__name__)
+    return Abstain(AbstainReason.HOST_FAILURE, f"{type(error).__name__}: {error}")
+
+
+def _check_result(returned: bytes, descriptor: CandidateDescriptor, commitments_hash: bytes) -> Valid | Invalid:
+    """Decode what ``validate_block`` returned and hold it against what the candidate claims."""
+    if len(returned) > MAX_RESULT_SIZE:
+        return Invalid(
+            InvalidReason.BAD_RETURN, f"the result has {len(returned)} bytes, more than {MAX_RESULT_SIZE}"
+        )
+    try:
+        result = ValidationResult.decode(returned)
+    except ScaleError as error:
+        return Invalid(InvalidReason.BAD_RETURN, str(error))
+    if len(result.head_data) > MAX_HEAD_DATA_SIZE:
+        return Invalid(
+            InvalidReason.INVALID_OUTPUTS,
+            f"the head data has {len(result.head_data)} bytes, more than {MAX_HEAD_DATA_SIZE}",
+        )
+    if result.new_validation_code is not None and len(result.new_validation_code) > MAX_CODE_SIZE:
+        return Invalid(
+            InvalidReason.INVALID_OUTPUTS,
+            f"the new validation code has {len(result.new_validation_code)} bytes, more than {MAX_CODE_SIZE}",
+        )
+    para_head = blake2_256(result.head_data)
+    if para_head != descriptor.para_head:
+        return Invalid(
+            InvalidReason.PARA_HEAD_HASH_MISMATCH,
+            f"the head hashes to 0x{para_head.hex()}, the descriptor says 0x{descriptor.para_head.hex()}",
+        )
+    commitments = result.to_commitments()
+    if commitments.hash() != commitments_hash:
+        return Invalid(
+            InvalidReason.COMMITMENTS_HASH_MISMATCH,
+            f"the outputs hash to 0x{commitments.hash().hex()}, the candidate says 0x{commitments_hash.hex()}",
+        )
+    return Valid(result, commitments)

@@ -1,0 +1,100 @@
+"""The runtime APIs: how a node calls a parachain runtime, by name and with SCALE bytes.
+
+Follows ``sp_api`` and the API traits of a Cumulus runtime [sp-api]: ``Core``, ``BlockBuilder``, ``AuraApi``,
+``AccountNonceApi``, ``CollectCollationInfo``. ``StateMessagingApi`` is Pileus's own, and so is the argument of
+``GenesisBuilder_build_state``. Names on the wire are ``Trait_method``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.executive import Executive
+from runtime.pallets.aura import Aura
+from runtime.pallets.parachain_system import ParachainSystem
+from runtime.pallets.state_messaging import StateMessaging
+from runtime.pallets.state_messaging.types import InboundLane, OutboundLane
+from runtime.pallets.system import System
+from runtime.primitives.block import Block, opaque_extrinsic
+from runtime.primitives.header import Header
+from runtime.primitives.inherent import InherentData
+from runtime.primitives.parachain import CollationInfo
+from runtime.primitives.scale import Codec, account_id, byte_vec, tuple_of, u8, u32, u64, unit, vec
+from runtime.primitives.version import RuntimeVersion, api_id
+from runtime.support.construct import Pallets
+
+__all__ = ["API_VERSIONS", "EntryPoint", "ParachainRuntime", "runtime_apis"]
+
+EntryPoint = Callable[[bytes], bytes]
+"""SCALE of the arguments -> SCALE of the result."""
+
+API_VERSIONS: tuple[tuple[bytes, int], ...] = tuple(
+    (api_id(name), version)
+    for name, version in (
+        ("Core", 5),
+        ("BlockBuilder", 6),
+        ("AuraApi", 1),
+        ("AccountNonceApi", 1),
+        ("CollectCollationInfo", 3),
+        ("GenesisBuilder", 1),
+        ("StateMessagingApi", 1),
+    )
+)
+"""API trait and its version, for `RuntimeVersion.apis`. ``CollectCollationInfo`` 3 says: takes versioned block data."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParachainRuntime:
+    """The parts of a parachain runtime that its APIs and `validate_block` need."""
+
+    version: RuntimeVersion
+    pallets: Pallets
+    executive: Executive
+    system: System
+    aura: Aura
+    parachain_system: ParachainSystem
+    state_messaging: StateMessaging
+    build_state: Callable[[bytes], None]
+    """Writes the genesis state of an encoded configuration."""
+
+
+def runtime_apis(runtime: ParachainRuntime) -> Mapping[str, EntryPoint]:
+    """Every API function of ``runtime`` by its wire name."""
+    executive, messaging = runtime.executive, runtime.state_messaging
+    extrinsics = vec(opaque_extrinsic)
+    lane_name = tuple_of(u32, u8)
+
+    def entry(arguments: Codec[Any], result: Codec[Any], function: Callable[[Any], Any]) -> EntryPoint:
+        return lambda data: result.encode(function(arguments.decode(data)))
+
+    return {
+        "Core_version": entry(unit, RuntimeVersion.codec(), lambda _: runtime.version),
+        "Core_initialize_block": entry(Header.codec(), u8, executive.initialize_block),
+        "Core_execute_block": entry(Block.codec(), unit, executive.execute_block),
+        "BlockBuilder_apply_extrinsic": executive.apply_extrinsic,
+        "BlockBuilder_finalize_block": entry(unit, Header.codec(), lambda _: executive.finalize_block()),
+        "BlockBuilder_inherent_extrinsics": entry(
+            InherentData.codec(), extrinsics, executive.inherent_extrinsics
+        ),
+        "AuraApi_slot_duration": entry(unit, u64, lambda _: runtime.aura.slot_duration),
+        "AuraApi_authorities": entry(unit, vec(account_id), lambda _: runtime.aura.Authorities.get()),
+        "AccountNonceApi_account_nonce": entry(account_id, u32, runtime.system.account_nonce),
+        "CollectCollationInfo_collect_collation_info": entry(
+            Header.codec(), CollationInfo.codec(), runtime.parachain_system.collect_collation_info
+        ),
+        "GenesisBuilder_build_state": entry(byte_vec, unit, runtime.build_state),
+        "StateMessagingApi_inbound_lane": entry(
+            lane_name, InboundLane.codec(), lambda lane: messaging.InboundLanes.get(lane)
+        ),
+        "StateMessagingApi_outbound_lane": entry(
+            lane_name, OutboundLane.codec(), lambda lane: messaging.OutboundLanes.get(lane)
+        ),
+        "StateMessagingApi_outbound_lane_key": entry(
+            lane_name, byte_vec, lambda lane: messaging.OutboundLanes.key(lane)
+        ),
+        "StateMessagingApi_outbox_key": entry(
+            tuple_of(u32, u8, u64), byte_vec, lambda position: messaging.outbox_key(*position)
+        ),
+    }

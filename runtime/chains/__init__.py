@@ -1,0 +1,1 @@
+"""Runtimes put together from the pallets: the chains of docs, demo and tests."""

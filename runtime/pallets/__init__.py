@@ -1,0 +1,1 @@
+"""The pallets of the demo chain, one module or package each."""

@@ -1,0 +1,315 @@
+"""ParachainSystem: the parachain's side of the relay chain.
+
+Follows ``cumulus_pallet_parachain_system`` [cumulus-parachain-system]: the inherent `set_validation_data` brings the relay
+parent and a proof of its state, the pallet checks the proof and what it implies, and collects what the block says to the
+relay chain. Not modelled: the unincluded segment (a block is built on an included one), descendants of the relay parent,
+custom head data, sending HRMP messages.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from host_functions.interfaces import storage_proof_size as host_proof_size
+from runtime.pallets.parachain_info import ParachainInfo
+from runtime.pallets.parachain_system.relay_state_snapshot import RelayChainStateProof
+from runtime.pallets.system import System
+from runtime.primitives.digest import RelayParentStorageRoot
+from runtime.primitives.errors import InvalidBlock
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.header import Header
+from runtime.primitives.inherent import PARACHAIN, PARACHAIN_V0, InherentData
+from runtime.primitives.parachain import (
+    EMPTY_MQC_HEAD,
+    AbridgedHostConfiguration,
+    CollationInfo,
+    PersistedValidationData,
+    ValidationParams,
+    ValidationResult,
+    mqc_head,
+    mqc_head_of_hash,
+    upgrade_restriction,
+)
+from runtime.primitives.parachain_inherent import (
+    AbridgedDownwardMessages,
+    AbridgedHrmpMessages,
+    InboundMessagesData,
+    ParachainInherentData,
+    ParachainInherentDataV0,
+    RawParachainInherentData,
+)
+from runtime.primitives.scale import H256, U32, Variant, btree_map, byte_vec, h256, u32, vec
+from runtime.support.dispatch import Origin, call, ensure_none
+from runtime.support.pallet import Call, Pallet
+from runtime.support.storage import StorageValue, StorageVec
+from runtime.support.weights import DispatchClass, DispatchInfo, Weight
+
+MESSAGES_SIZE_LIMIT = 10 * 1024 * 1024 // 3
+"""Bytes of downward and horizontal messages given in full in one block: a third of Polkadot's largest PoV."""
+
+RECORDING_DISABLED = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class DownwardMessagesReceived(Variant):
+    """Messages from the relay chain were taken from our queue."""
+
+    index: ClassVar[int] = 4
+    count: U32
+
+
+@dataclass(frozen=True, slots=True)
+class DownwardMessagesProcessed(Variant):
+    """The queue of downward messages now ends in this head."""
+
+    index: ClassVar[int] = 5
+    dmq_head: H256
+
+
+@dataclass(frozen=True, slots=True)
+class UpwardMessageSent(Variant):
+    """A message to the relay chain was queued. ``message_hash`` is its BLAKE2b-256."""
+
+    index: ClassVar[int] = 6
+    message_hash: H256 | None
+
+
+class ParachainSystem(Pallet):
+    """Validation data, messages to and from the relay chain."""
+
+    ValidationData = StorageValue(PersistedValidationData.codec())
+    LastRelayChainBlockNumber = StorageValue(u32, default=0)
+    RelayStateProof = StorageValue(vec(byte_vec))
+    HostConfiguration = StorageValue(AbridgedHostConfiguration.codec())
+    UpgradeRestrictionSignal = StorageValue(upgrade_restriction)
+    LastDmqMqcHead = StorageValue(h256, default=EMPTY_MQC_HEAD)
+    LastHrmpMqcHeads = StorageValue(btree_map(u32, h256))
+    ProcessedDownwardMessages = StorageValue(u32, default=0)
+    HrmpWatermark = StorageValue(u32, default=0)
+    PendingUpwardMessages = StorageVec(byte_vec)
+    UpwardMessages = StorageVec(byte_vec)
+
+    Event = DownwardMessagesReceived | DownwardMessagesProcessed | UpwardMessageSent
+
+    class Error(enum.IntEnum):
+        """Why an upward message is refused."""
+
+        TooBig = 0
+        HostConfigurationNotAvailable = 1
+
+    def __init__(
+        self, system: System, parachain_info: ParachainInfo, *, on_relay_slot: Callable[[int], None]
+    ) -> None:
+        """``on_relay_slot`` is told the relay parent's slot: the consensus hook."""
+        self.system = system
+        self.parachain_info = parachain_info
+        self.on_relay_slot = on_relay_slot
+
+    # Hooks.
+
+    def on_initialize(self, number: int) -> Weight:
+        """Forget what the previous block said to the relay chain."""
+        self.ValidationData.kill()
+        self.ProcessedDownwardMessages.kill()
+        self.HrmpWatermark.kill()
+        self.UpwardMessages.kill()
+        return Weight(10_000_000, 2_000)
+
+    def on_finalize(self, number: int) -> None:
+        """Every block must have seen its validation data; then move out as many upward messages as allowed."""
+        if not self.ValidationData.exists():
+            raise InvalidBlock("set_validation_data inherent needs to be present in every block!")
+        configuration = self.HostConfiguration.get()
+        if configuration is None:
+            raise InvalidBlock("host configuration is promised to be set by set_validation_data")
+        pending = self.PendingUpwardMessages.get()
+        if pending:
+            count = configuration.max_upward_message_num_per_candidate
+            self.UpwardMessages.put(pending[:count])
+            self.PendingUpwardMessages.put(pending[count:])
+
+    # The inherent.
+
+    @call(
+        0,
+        weight=lambda data, messages: Weight(50_000_000, sum(len(node) for node in data.relay_chain_state)),
+        dispatch_class=DispatchClass.MANDATORY,
+    )
+    def set_validation_data(
+        self, origin: Origin, data: ParachainInherentData, messages: InboundMessagesData
+    ) -> None:
+        """Take the relay parent's data. Inherent, exactly once in every block."""
+        ensure_none(origin)
+        if self.ValidationData.exists():
+            raise InvalidBlock("ValidationData must be updated only once in a block")
+        validation_data = data.validation_data
+
+        # CHECK RELAY PARENT
+        number = validation_data.relay_parent_number
+        last = self.LastRelayChainBlockNumber.get()
+        if number <= last:
+            raise InvalidBlock(
+                f"Relay chain block number needs to strictly increase between Parachain blocks: {number}"
+            )
+        proof = RelayChainStateProof(
+            self.parachain_info.ParachainId.get(),
+            validation_data.relay_parent_storage_root,
+            data.relay_chain_state,
+        )
+        self.on_relay_slot(proof.current_slot())
+        self.system.deposit_log(
+            RelayParentStorageRoot(validation_data.relay_parent_storage_root, number).to_digest_item()
+        )
+
+        # READ RELAY STATE
+        configuration = proof.host_configuration()
+        restriction = proof.upgrade_restriction()
+        if restriction is None:
+            self.UpgradeRestrictionSignal.kill()
+        else:
+            self.UpgradeRestrictionSignal.put(restriction)
+        self.HostConfiguration.put(configuration)
+        self.RelayStateProof.put(data.relay_chain_state)
+        self.ValidationData.put(validation_data)
+        self.LastRelayChainBlockNumber.put(number)
+
+        # CHECK MESSAGES
+        self._enqueue_downward(proof.dmq_mqc_head(), messages)
+        self._enqueue_horizontal(proof, messages, number)
+
+    def _enqueue_downward(self, expected: bytes, messages: InboundMessagesData) -> None:
+        """The messages must continue our queue's hash chain to the head in relay state.
+
+        Messages that stand as hashes are part of that chain but stay in the queue.
+        """
+        head = self.LastDmqMqcHead.get()
+        full = messages.downward.full_messages
+        for message in full:
+            head = mqc_head(head, message.sent_at, message.msg)
+        end = head
+        for link in messages.downward.hashed_messages:
+            end = mqc_head_of_hash(end, link.sent_at, link.msg_hash)
+        if end != expected:
+            raise InvalidBlock(
+                "downward message queue: the messages do not lead to the relay chain's queue head"
+            )
+        if full:
+            self.LastDmqMqcHead.put(head)
+            self.deposit_event(DownwardMessagesReceived(len(full)))
+            self.deposit_event(DownwardMessagesProcessed(head))
+        self.ProcessedDownwardMessages.put(len(full))
+
+    def _enqueue_horizontal(
+        self, proof: RelayChainStateProof, messages: InboundMessagesData, relay_parent_number: int
+    ) -> None:
+        """As `_enqueue_downward`, for every open HRMP channel; only senders with a channel may speak."""
+        channels = proof.ingress_channels()
+        heads = {
+            sender: head for sender, head in (self.LastHrmpMqcHeads.get() or {}).items() if sender in channels
+        }
+        full, hashed = messages.horizontal.full_messages, messages.horizontal.hashed_messages
+        for sender in [sender for sender, _ in full] + [sender for sender, _ in hashed]:
+            if sender not in channels:
+                raise InvalidBlock(f"horizontal message from {sender}, which has no channel to us")
+        for sender, message in full:
+            heads[sender] = mqc_head(heads.get(sender, EMPTY_MQC_HEAD), message.sent_at, message.data)
+        ends = dict(heads)
+        for sender, link in hashed:
+            ends[sender] = mqc_head_of_hash(ends.get(sender, EMPTY_MQC_HEAD), link.sent_at, link.msg_hash)
+        for sender, channel in channels.items():
+            if ends.get(sender, EMPTY_MQC_HEAD) != (channel.mqc_head or EMPTY_MQC_HEAD):
+                raise InvalidBlock(f"horizontal messages of {sender} do not lead to the channel's queue head")
+        if heads:
+            self.LastHrmpMqcHeads.put(heads)
+        # The relay chain drops what was sent up to the watermark, so it may not pass a message that stays queued.
+        self.HrmpWatermark.put(min([relay_parent_number, *(link.sent_at - 1 for _, link in hashed)]))
+
+    def create_inherent(self, data: InherentData) -> Call | None:
+        raw = data.get_data(PARACHAIN, RawParachainInherentData.codec())
+        if raw is None:
+            old = data.get_data(PARACHAIN_V0, ParachainInherentDataV0.codec())
+            if old is None:
+                raise InvalidBlock("the author's inherent data has no validation data (sysi1338 or sysi1337)")
+            raw = RawParachainInherentData(
+                old.validation_data, old.relay_chain_state, old.downward_messages, old.horizontal_messages
+            )
+        downward, left = AbridgedDownwardMessages.abridge(raw.downward_messages, MESSAGES_SIZE_LIMIT)
+        horizontal, _ = AbridgedHrmpMessages.abridge(raw.horizontal_messages, left)
+        messages = InboundMessagesData(downward, horizontal)
+        return self.call_of(self.set_validation_data, raw.without_messages(), messages)
+
+    def is_inherent(self, call: Call) -> bool:
+        return call.function.spec.name == "set_validation_data"
+
+    # Towards the relay chain.
+
+    def send_upward_message(self, message: bytes) -> bytes:
+        """Queue a message for the relay chain; its hash. For other pallets; raises `ModuleError`."""
+        configuration = self.HostConfiguration.get()
+        if configuration is None:
+            raise self.fail(self.Error.HostConfigurationNotAvailable)
+        if len(message) > configuration.max_upward_message_size:
+            raise self.fail(self.Error.TooBig)
+        self.PendingUpwardMessages.append(message)
+        message_hash = blake2_256(message)
+        self.deposit_event(UpwardMessageSent(message_hash))
+        return message_hash
+
+    def collect_collation_info(self, header: Header) -> CollationInfo:
+        """What the block with ``header`` says to the relay chain, for the collator."""
+        return CollationInfo(
+            self.UpwardMessages.get(),
+            (),
+            None,
+            self.ProcessedDownwardMessages.get(),
+            self.HrmpWatermark.get(),
+            header.encode(),
+        )
+
+    def validation_result(self, head_data: bytes) -> ValidationResult:
+        """The same for the validator, read from the state after the block."""
+        return ValidationResult(
+            head_data,
+            None,
+            self.UpwardMessages.get(),
+            (),
+            self.ProcessedDownwardMessages.get(),
+            self.HrmpWatermark.get(),
+        )
+
+    def check_validation_params(self, params: ValidationParams) -> None:
+        """What the block believed of the relay chain is what the validator was given. Raises `InvalidBlock`."""
+        data = self.ValidationData.get()
+        if data is None:
+            raise InvalidBlock("the block did not set its validation data")
+        if data.parent_head != params.parent_head:
+            raise InvalidBlock("Parent head doesn't match")
+        if data.relay_parent_number != params.relay_parent_number:
+            raise InvalidBlock("Relay parent number doesn't match")
+        if data.relay_parent_storage_root != params.relay_parent_storage_root:
+            raise InvalidBlock("Relay parent storage root doesn't match")
+
+    # Proof size.
+
+    def proof_size(self) -> int | None:
+        """Bytes recorded so far, or ``None`` where nothing is recorded."""
+        size = host_proof_size.storage_proof_size()
+        return None if size == RECORDING_DISABLED else size
+
+    def reclaim_weight(self, info: DispatchInfo, before: int | None) -> None:
+        """Replace an extrinsic's declared proof size by what it really added: ``StorageWeightReclaim``.
+
+        Source: ``cumulus_primitives_storage_weight_reclaim`` [cumulus-reclaim]. This puts the proof size into the state,
+        so contexts that measure it differently arrive at different state roots.
+        """
+        after = self.proof_size()
+        if before is None or after is None:
+            return
+        dispatch_class = DispatchClass(info.dispatch_class)
+        used = self.system.BlockWeight.get()
+        now = used.of(dispatch_class)
+        proof_size = max(now.proof_size - info.weight.proof_size, 0) + (after - before)
+        self.system.BlockWeight.put(used.replace(dispatch_class, Weight(now.ref_time, proof_size)))

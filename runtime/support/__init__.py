@@ -1,0 +1,1 @@
+"""What pallets are made of: storage items, calls, events, errors, weights, inherents ([frame-support])."""

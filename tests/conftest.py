@@ -1,0 +1,62 @@
+"""What every test may use: the conformance vectors and the Hypothesis profiles.
+
+Vectors are data made by others and stay outside this repository: ``PILEUS_VECTORS`` names their folder, else
+``../shared/vectors`` beside the checkout is used. A test that needs them is skipped, visibly, without them.
+
+Profiles: ``default``, ``ci`` (no randomness; chosen when ``CI`` is set), ``campaign`` (long searches). Choose
+one with ``pytest --hypothesis-profile=campaign``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Two cores shared by xdist workers: a slow generation is the machine's load, not a fault of the strategy.
+LENIENT = [HealthCheck.too_slow]
+settings.register_profile("default", max_examples=60, deadline=None, suppress_health_check=LENIENT)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.register_profile("campaign", settings.get_profile("default"), max_examples=2000)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@cache
+def load_vectors(folder: Path, name: str) -> Any:
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def vectors_dir() -> Path:
+    """The folder of the conformance vectors; skips the test when there is none."""
+    chosen = os.environ.get("PILEUS_VECTORS")
+    folder = Path(chosen) if chosen else ROOT.parent / "shared" / "vectors"
+    if not folder.is_dir():
+        pytest.skip(f"conformance vectors not found in {folder} (set PILEUS_VECTORS)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vectors(vectors_dir: Path) -> Callable[[str], Any]:
+    """``vectors("proofs")`` is the parsed ``proofs.json``: shared between tests, so not to be changed."""
+
+    def load(name: str) -> Any:
+        if not (vectors_dir / f"{name}.json").is_file():
+            pytest.skip(f"conformance vectors have no {name}.json in {vectors_dir}")
+        return load_vectors(vectors_dir, name)
+
+    return load
