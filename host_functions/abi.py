@@ -1,12 +1,13 @@
 """Wire forms: how the arguments and results of host functions cross into Wasm.
 
-Each alias is a Python type with a `Wire` marker; a declaration in `host_functions.interfaces` is therefore the Python
-signature and the ABI at once. Follows ``sp_runtime_interface::pass_by`` [sp-runtime-interface] and the host API
-chapter of the specification [PS-host-api].
+Each alias is a Python type with a `Wire` marker; a declaration in `host_functions.interfaces` is therefore
+the Python signature and the ABI at once. Follows ``sp_runtime_interface::pass_by`` [sp-runtime-interface] and
+the host API chapter of the specification [PS-host-api].
 
-A *fat pointer* is an ``i64``: address in the low 32 bits, length in bytes in the high 32 bits. A *thin pointer* is an
-``i32`` address of a buffer whose length both sides know. Not modelled: the marshalling itself (the executor's) and the
-newer guest-allocates forms of RFC-145 [RFC-145], which are further versions of the functions.
+A *fat pointer* is an ``i64``: address in the low 32 bits, length in bytes in the high 32 bits. A *thin
+pointer* is an ``i32`` address of a buffer whose length both sides know. Not modelled: the marshalling itself
+(the executor's) and the newer guest-allocates forms of RFC-145 [RFC-145], which are further versions of the
+functions.
 """
 
 from __future__ import annotations
@@ -52,15 +53,16 @@ class Wire:
     types: tuple[WasmType, ...]
     """Wasm parameters it takes as an argument; as a result, the single Wasm result (or none)."""
     form: Literal["value", "fat", "thin", "scale", "out"]
-    """``value``: the number itself. ``fat``: fat pointer to the raw bytes. ``thin``: pointer to a fixed-size buffer.
-    ``scale``: fat pointer to the SCALE encoding of `scale`. ``out``: fat pointer to a buffer the host writes into."""
+    """``value``: the number itself. ``fat``: fat pointer to the raw bytes. ``thin``: pointer to a fixed-size
+    buffer. ``scale``: fat pointer to the SCALE encoding of `scale`. ``out``: fat pointer to a buffer the host
+    writes into."""
     size: int = 0
     """Bytes behind a ``thin`` pointer."""
     scale: str = ""
     """SCALE type name behind a ``scale`` pointer."""
     into: WasmType | None = None
-    """For a result only: the host writes the value into a buffer that the guest passes as one more (last, fat pointer)
-    parameter, and returns this type instead: an ``i64`` with the full length, -1 for absent
+    """For a result only: the host writes the value into a buffer that the guest passes as one more (last, fat
+    pointer) parameter, and returns this type instead: an ``i64`` with the full length, -1 for absent
     (``read_relay_chain_state_into``), or an ``i32`` flag, 0 for absent (``finalize_into``) [sdk-13022]."""
 
 
@@ -68,7 +70,9 @@ class MultiRemovalResults(NamedTuple):
     """Outcome of removing many keys: ``sp_io::KillStorageResult`` [sp-io]."""
 
     all_removed: bool
-    """Whether no key of the backend is left; on the wire the variant (0 ``AllRemoved``, 1 ``SomeRemaining``)."""
+    """Whether no key of the backend is left; on the wire the variant (0 ``AllRemoved``, 1
+    ``SomeRemaining``).
+    """
     loops: int
     """Backend keys looped over; keys that exist only in the overlay do not count."""
 

@@ -17,8 +17,8 @@ It becomes a `HostFunction`. Calling it in guest code dispatches, in this order:
 From the same declaration come the import name (``ext_storage_get_version_1``), the Wasm type
 (`host_functions.abi.wasm_signature`) and the completeness checks of contexts.
 
-Follows ``sp_runtime_interface::runtime_interface`` [sp-runtime-interface]. Not modelled here: marshalling, which is the
-executor's.
+Follows ``sp_runtime_interface::runtime_interface`` [sp-runtime-interface]. Not modelled here: marshalling,
+which is the executor's.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 _PURE_PROVIDER = "host_functions.pure"
-"""Module that binds the pure functions. Loaded by name on first need, because a guest frozen into Wasm must be able
-to import this module without it."""
+"""Module that binds the pure functions. Loaded by name on first need, because a guest frozen into Wasm must
+be able to import this module without it."""
 
 
 class Resolver(Protocol):
@@ -105,7 +105,8 @@ class HostFunction(Generic[P, R]):
     def original_implementation(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the host past any replacement, as ``ExchangeableFunction`` lets a replacement do.
 
-        Raises `NoExternalities` outside a context and `MissingHostFunction` if the context lacks the function.
+        Raises `NoExternalities` outside a context and `MissingHostFunction` if the context lacks the
+        function.
         """
         context = current_context.get()
         if context is not None:
@@ -140,7 +141,8 @@ class HostFunction(Generic[P, R]):
 
     @contextlib.contextmanager
     def replace_implementation(self, implementation: Callable[P, R]) -> Iterator[None]:
-        """Within the ``with`` block, calls go to ``implementation``. Nests; restores on error; local to the task.
+        """Within the ``with`` block, calls go to ``implementation``. Nests; restores on error; local to the
+        task.
 
         The scope is this thread or task only, so one validation never sees another's replacement.
         """
@@ -159,9 +161,9 @@ def host_function(
 ) -> Callable[[Callable[P, R]], HostFunction[P, R]]:
     """Declare a host function of ``interface``.
 
-    ``method`` is the name on the wire where it differs from the Python name (older versions, ``…_into`` forms).
-    ``pure`` functions are decided by their arguments alone, so every context inherits one implementation.
-    Raises `TypeError` if a function of the same wire name and version exists.
+    ``method`` is the name on the wire where it differs from the Python name (older versions, ``…_into``
+    forms). ``pure`` functions are decided by their arguments alone, so every context inherits one
+    implementation. Raises `TypeError` if a function of the same wire name and version exists.
     """
 
     def declare(declaration: Callable[P, R]) -> HostFunction[P, R]:

@@ -16,8 +16,8 @@
     ├─ InvalidBlock            the block is wrong: reject it                 (runtime.primitives.errors)
     └─ DispatchError           one call failed, the block is fine            (runtime.support.dispatch)
 
-`StateUnavailable` and `WitnessMissing` exist because "cannot answer" must never turn into "absent" (``None``) nor,
-for a validator's own state, into "invalid": a validator that lost its state abstains [cumulus-pvd].
+`StateUnavailable` and `WitnessMissing` exist because "cannot answer" must never turn into "absent" (``None``)
+nor, for a validator's own state, into "invalid": a validator that lost its state abstains [cumulus-pvd].
 """
 
 from __future__ import annotations

@@ -23,7 +23,14 @@ from runtime.primitives.parachain_block_data import VERSIONED_PREFIX, ParachainB
 from runtime.trie.errors import TrieError
 from runtime.trie.layout import NodeStore
 
-__all__ = ["Carried", "OwnState", "RelayStateSource", "WatchedReads", "carried_nodes", "carries_additional_data"]
+__all__ = [
+    "Carried",
+    "OwnState",
+    "RelayStateSource",
+    "WatchedReads",
+    "carried_nodes",
+    "carries_additional_data",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +114,21 @@ class WatchedReads:
         if self.failure is not None:
             raise self.failure
         try:
-            if self._reader is None:
-                self._reader = self._open_reader()
-                for _ in range(self._transactions):
-                    self._reader.start_transaction()
-            return self._reader.read(key)
+            return self._opened(key).read(key)
         except Exception as error:
             self.failure = error
             raise
+
+    def _opened(self, key: bytes) -> RelayStateReader:
+        if self._reader is None:
+            try:
+                self._reader = self._open_reader()
+            except WitnessMissing as error:
+                # Nothing under this root is proven; the key is the one that was asked for.
+                raise WitnessMissing(key, error.node) from error
+            for _ in range(self._transactions):
+                self._reader.start_transaction()
+        return self._reader
 
     def proof_size(self) -> int:
         return 0 if self._reader is None else self._reader.proof_size()

@@ -11,7 +11,13 @@ from typing import Final
 
 from host_functions.compressed_blob import POV_BOMB_LIMIT, BlobError, decompress
 from host_functions.contexts import ValidationContext
-from host_functions.errors import ContextDivergence, HostError, MissingHostFunction, PileusError, StateUnavailable
+from host_functions.errors import (
+    ContextDivergence,
+    HostError,
+    MissingHostFunction,
+    PileusError,
+    StateUnavailable,
+)
 from host_functions.errors import WitnessMissing
 from host_functions.executor import Runtime
 from pov_validator.relay_source import RelayStateSource, carries_additional_data
@@ -50,7 +56,9 @@ MAX_RESULT_SIZE: Final = 32 * 1024 * 1024
 
 def validation_params(pvd: PersistedValidationData, block_data: bytes) -> ValidationParams:
     """The argument of ``validate_block``; `block_data` is the decompressed payload of the PoV."""
-    return ValidationParams(pvd.parent_head, block_data, pvd.relay_parent_number, pvd.relay_parent_storage_root)
+    return ValidationParams(
+        pvd.parent_head, block_data, pvd.relay_parent_number, pvd.relay_parent_storage_root
+    )
 
 
 def validate_candidate(
@@ -89,13 +97,17 @@ def validate_candidate(
 
 
 def _check_descriptor(
-    descriptor: CandidateDescriptor, pov: PoV, pvd: PersistedValidationData, registered_code_hash: bytes | None
+    descriptor: CandidateDescriptor,
+    pov: PoV,
+    pvd: PersistedValidationData,
+    registered_code_hash: bytes | None,
 ) -> Invalid | None:
     """What can be known without executing anything. ``perform_basic_checks``."""
     encoded = pov.encode()
     if len(encoded) > pvd.max_pov_size:
         return Invalid(
-            InvalidReason.PARAMS_TOO_LARGE, f"the PoV has {len(encoded)} bytes, allowed are {pvd.max_pov_size}"
+            InvalidReason.PARAMS_TOO_LARGE,
+            f"the PoV has {len(encoded)} bytes, allowed are {pvd.max_pov_size}",
         )
     if blake2_256(encoded) != descriptor.pov_hash:
         return Invalid(
@@ -117,7 +129,9 @@ def _check_descriptor(
     return None
 
 
-def _execute(params: ValidationParams, runtime: Runtime, relay_state: RelayStateSource) -> bytes | Invalid | Abstain:
+def _execute(
+    params: ValidationParams, runtime: Runtime, relay_state: RelayStateSource
+) -> bytes | Invalid | Abstain:
     """Run ``validate_block``: the bytes it returned, or the verdict that follows from how it ended."""
     reads = relay_state.reads(params.relay_parent_storage_root, params.block_data)
     context = ValidationContext(reads, commit_relay_reads=carries_additional_data(params.block_data))
@@ -143,7 +157,9 @@ def _verdict_on(error: Exception) -> Invalid | Abstain:
     return Abstain(AbstainReason.HOST_FAILURE, f"{type(error).__name__}: {error}")
 
 
-def _check_result(returned: bytes, descriptor: CandidateDescriptor, commitments_hash: bytes) -> Valid | Invalid:
+def _check_result(
+    returned: bytes, descriptor: CandidateDescriptor, commitments_hash: bytes
+) -> Valid | Invalid:
     """Decode what ``validate_block`` returned and hold it against what the candidate claims."""
     if len(returned) > MAX_RESULT_SIZE:
         return Invalid(

@@ -1,8 +1,8 @@
 """The runtime APIs: how a node calls a parachain runtime, by name and with SCALE bytes.
 
 Follows ``sp_api`` and the API traits of a Cumulus runtime [sp-api]: ``Core``, ``BlockBuilder``, ``AuraApi``,
-``AccountNonceApi``, ``CollectCollationInfo``. ``StateMessagingApi`` is Pileus's own, and so is the argument of
-``GenesisBuilder_build_state``. Names on the wire are ``Trait_method``.
+``AccountNonceApi``, ``CollectCollationInfo``. ``StateMessagingApi`` is Pileus's own, and so is the argument
+of ``GenesisBuilder_build_state``. Names on the wire are ``Trait_method``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ API_VERSIONS: tuple[tuple[bytes, int], ...] = tuple(
         ("StateMessagingApi", 1),
     )
 )
-"""API trait and its version, for `RuntimeVersion.apis`. ``CollectCollationInfo`` 3 says: takes versioned block data."""
+"""API trait and its version, for `RuntimeVersion.apis`. ``CollectCollationInfo`` 3 says: takes versioned
+block data.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,11 @@ def runtime_apis(runtime: ParachainRuntime) -> Mapping[str, EntryPoint]:
             Header.codec(), CollationInfo.codec(), runtime.parachain_system.collect_collation_info
         ),
         "GenesisBuilder_build_state": entry(byte_vec, unit, runtime.build_state),
-        "StateMessagingApi_inbound_lane": entry(
-            lane_name, InboundLane.codec(), lambda lane: messaging.InboundLanes.get(lane)
-        ),
+        "StateMessagingApi_inbound_lane": entry(lane_name, InboundLane.codec(), messaging.InboundLanes.get),
         "StateMessagingApi_outbound_lane": entry(
-            lane_name, OutboundLane.codec(), lambda lane: messaging.OutboundLanes.get(lane)
+            lane_name, OutboundLane.codec(), messaging.OutboundLanes.get
         ),
-        "StateMessagingApi_outbound_lane_key": entry(
-            lane_name, byte_vec, lambda lane: messaging.OutboundLanes.key(lane)
-        ),
+        "StateMessagingApi_outbound_lane_key": entry(lane_name, byte_vec, messaging.OutboundLanes.key),
         "StateMessagingApi_outbox_key": entry(
             tuple_of(u32, u8, u64), byte_vec, lambda position: messaging.outbox_key(*position)
         ),

@@ -1,8 +1,8 @@
 """Executive: runs a block over the pallets.
 
-Follows ``frame_executive`` [frame-executive], phase by phase: initialize, apply each extrinsic, finalize; `execute_block`
-does the three and compares the header it computed with the one it was given. Not modelled: fees (a tip is refused),
-multi-block migrations, ``on_idle``, offchain workers.
+Follows ``frame_executive`` [frame-executive], phase by phase: initialize, apply each extrinsic, finalize;
+`execute_block` does the three and compares the header it computed with the one it was given. Not modelled:
+fees (a tip is refused), multi-block migrations, ``on_idle``, offchain workers.
 """
 
 from __future__ import annotations
@@ -151,7 +151,9 @@ class Executive:
         return encode_dispatch_result(error)
 
     def _check_signature(self, extrinsic: Extrinsic, signature: ExtrinsicSignature) -> bytes:
-        """The signing account, once the signature covers this call on this chain. Raises `InvalidTransaction`."""
+        """The signing account, once the signature covers this call on this chain. Raises
+        `InvalidTransaction`.
+        """
         if not isinstance(signature.address, Id):
             raise InvalidTransaction(TransactionValidity.BAD_SIGNER, "only MultiAddress::Id signs here")
         account = signature.address.account

@@ -1,9 +1,10 @@
 """The guest side of PoV validation: ``validate_block``.
 
-Follows ``cumulus_pallet_parachain_system::validate_block`` [cumulus-vb], phase by phase. Storage is answered inside the
-guest: the storage host functions are replaced by a state machine over the witness that the PoV carries, so a validator
-needs no parachain state. Relay-chain reads still go to the host, which is the proposal's override: the validator answers
-them from the relay chain's own state, or from the proof in the PoV.
+Follows ``cumulus_pallet_parachain_system::validate_block`` [cumulus-vb], phase by phase. Storage is answered
+inside the guest: the storage host functions are replaced by a state machine over the witness that the PoV
+carries, so a validator needs no parachain state. Relay-chain reads still go to the host, which is the
+proposal's override: the validator answers them from the relay chain's own state, or from the proof in the
+PoV.
 
 Not modelled: scheduling proofs of version 3 candidates, custom head data, code upgrades.
 """
@@ -38,8 +39,8 @@ MAX_HEAD_DATA_SIZE = 1024 * 1024
 def validate_block(runtime: ParachainRuntime, layout: Layout, argument: bytes) -> bytes:
     """Execute the blocks of a PoV on its witness: SCALE `ValidationParams` in, SCALE `ValidationResult` out.
 
-    Raises `InvalidBlock`, `ScaleError` or `TrieError` when the candidate is invalid, and `HostError` when it cannot be
-    judged: `WitnessMissing` for an incomplete witness, and whatever the host's relay state raises.
+    Raises `InvalidBlock`, `ScaleError` or `TrieError` when the candidate is invalid, and `HostError` when it
+    cannot be judged: `WitnessMissing` for an incomplete witness, and whatever the host's relay state raises.
     """
     # DECODE
     params = ValidationParams.decode_prefix(argument)[0]
@@ -91,9 +92,11 @@ def _check_chain(data: ParachainBlockData, parent: Header, runtime: ParachainRun
 
 
 def _check_additional_data(header: Header, additional: dict[str, bytes] | None) -> None:
-    """Header and PoV agree on the additional data: at most one digest item, present iff the data is, with its hash.
+    """Header and PoV agree on the additional data: at most one digest item, present iff the data is, with its
+    hash.
 
-    That the data is *minimal* follows when the header is recomputed: finalizing the block hashes what was read.
+    That the data is *minimal* follows when the header is recomputed: finalizing the block hashes what was
+    read.
     """
     items = [item for item in header.digest if isinstance(item, AdditionalData)]
     if len(items) > 1:

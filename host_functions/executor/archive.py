@@ -1,8 +1,10 @@
-"""A canonical archive of a Python runtime's source: what stands under ``:code`` of a chain that runs natively.
+"""A canonical archive of a Python runtime's source: what stands under ``:code`` of a chain that runs
+natively.
 
-Real clients read the hash of ``:code`` to learn which runtime a block has, so there must be something, and it must change
-exactly when the runtime does. The archive is `MAGIC`, the name of the runtime's module, and every source file of the
-packages it is made of, in order of their path; its BLAKE2b-256 is the code hash. It is not executed from here.
+Real clients read the hash of ``:code`` to learn which runtime a block has, so there must be something, and it
+must change exactly when the runtime does. The archive is `MAGIC`, the name of the runtime's module, and every
+source file of the packages it is made of, in order of their path; its BLAKE2b-256 is the code hash. It is not
+executed from here.
 """
 
 from __future__ import annotations

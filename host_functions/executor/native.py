@@ -1,7 +1,7 @@
 """The native engine: a Python runtime called in this process.
 
-Fast and debuggable; not a sandbox. What the guest raises on purpose (`PileusError`) passes through typed; anything else is
-a bug of the guest and becomes a `GuestPanic`, the counterpart of a Wasm trap.
+Fast and debuggable; not a sandbox. What the guest raises on purpose (`PileusError`) passes through typed;
+anything else is a bug of the guest and becomes a `GuestPanic`, the counterpart of a Wasm trap.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What every engine offers: a runtime entered by API name with SCALE bytes.
 
-The counterpart of ``sp_core::traits::CodeExecutor`` [sc-executor]. Node-side code drives Python runtimes, frozen
-runtimes and real blobs through this one protocol.
+The counterpart of ``sp_core::traits::CodeExecutor`` [sc-executor]. Node-side code drives Python runtimes,
+frozen runtimes and real blobs through this one protocol.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Runtime(Protocol):
         """``blake2_256`` of `code`, 32 bytes: the validation code hash of a candidate."""
 
     def call(self, entry_point: str, argument: bytes, context: HostContext) -> bytes:
-        """Call ``entry_point`` (``Core_version``, ``validate_block`` …) with SCALE bytes; SCALE bytes come back.
+        """Call ``entry_point`` (``Core_version``, ``validate_block`` …) with SCALE bytes; SCALE bytes come
+        back.
 
         Raises `SandboxError` when the guest fails, `HostError` when the context could not answer a host call.
         """

@@ -13,6 +13,6 @@ HashInto = Annotated[bytes | None, Wire((), "out", into="i32")]
 def finalize() -> HashInto:
     """Hash over everything recorded for this block (the relay reads), or ``None`` if nothing was recorded.
 
-    The block commits to it with a `DigestItem.AdditionalData`. Called once, when the block is finalized. A context
-    that carries no additional data answers ``None``.
+    The block commits to it with a `DigestItem.AdditionalData`. Called once, when the block is finalized. A
+    context that carries no additional data answers ``None``.
     """

@@ -1,6 +1,7 @@
 """Child-trie storage: ``sp_io::default_child_storage`` [sp-io].
 
-``storage_key`` names the child trie; its root lives in the top trie under ``:child_storage:default:`` ++ storage_key.
+``storage_key`` names the child trie; its root lives in the top trie under ``:child_storage:default:`` ++
+storage_key.
 """
 
 from host_functions.abi import U32, Bool, Buffer, Bytes, OptionBytes, OptionU32, Removal

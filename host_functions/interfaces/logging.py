@@ -6,7 +6,9 @@ from host_functions.declare import host_function
 
 @host_function("logging")
 def log(level: U32, target: Bytes, message: Bytes) -> None:
-    """Emit a line. ``level``: 0 error, 1 warn, 2 info, 3 debug, 4 trace; ``target`` and ``message`` are UTF-8."""
+    """Emit a line. ``level``: 0 error, 1 warn, 2 info, 3 debug, 4 trace; ``target`` and ``message`` are
+    UTF-8.
+    """
 
 
 @host_function("logging")

@@ -1,7 +1,7 @@
 """Top-trie storage: ``sp_io::storage`` [sp-io].
 
-Keys under ``:child_storage:`` belong to child tries and are refused by `set` and `clear`. Versions as real blobs import
-them; `root` and `clear_prefix` name the newest, older versions carry their number.
+Keys under ``:child_storage:`` belong to child tries and are refused by `set` and `clear`. Versions as real
+blobs import them; `root` and `clear_prefix` name the newest, older versions carry their number.
 """
 
 from host_functions.abi import U32, Bool, Buffer, Bytes, OptionBytes, OptionU32, Removal
@@ -20,7 +20,9 @@ def get(key: Bytes) -> OptionBytes:
 
 @host_function("storage")
 def read(key: Bytes, value_out: Buffer, value_offset: U32) -> OptionU32:
-    """Copy the value from ``value_offset`` on into ``value_out``; bytes the value has from there on, or ``None``."""
+    """Copy the value from ``value_offset`` on into ``value_out``; bytes the value has from there on, or
+    ``None``.
+    """
 
 
 @host_function("storage")
@@ -45,7 +47,9 @@ def clear_prefix(prefix: Bytes, limit: OptionU32) -> Removal:
 
 @host_function("storage")
 def append(key: Bytes, value: Bytes) -> None:
-    """Append one SCALE-encoded item to the SCALE vector under ``key``; start a new vector if there is none."""
+    """Append one SCALE-encoded item to the SCALE vector under ``key``; start a new vector if there is
+    none.
+    """
 
 
 @host_function("storage", version=1, method="root")

@@ -8,5 +8,6 @@ from host_functions.declare import host_function
 def storage_proof_size() -> U64:
     """Bytes: the sum, over distinct recorded nodes and detached values, of length plus compact length prefix.
 
-    ``2**64 - 1`` where nothing is recorded. Block authoring, import and PoV validation must agree on it to the byte.
+    ``2**64 - 1`` where nothing is recorded. Block authoring, import and PoV validation must agree on it to
+    the byte.
     """

@@ -11,10 +11,11 @@ from host_functions.compressed_blob import POV_BOMB_LIMIT, BlobError, decompress
 from pileus.cli.errors import DoesNotHold, UnreadableInput
 from pileus.cli.options import JsonOption
 from pileus.cli.output import hex_text, print_fields, print_json
+from pileus.network.parachain import load_runtime
 from pileus.network.record import RecordError, verdict_json
 from pileus.network.recorded import RecordedCandidate, RecordedRun
 from pileus.network.report import PovParts, pov_parts
-from pileus.network.topology import RelayStateMode
+from pileus.network.topology import RelayStateMode, TopologyError
 from pov_validator import Carried, OwnState, RelayStateSource, Valid
 from runtime.primitives.additional_data import RELAY_PROOF_KEY, parse_relay_proof_entry
 from runtime.primitives.block import Block
@@ -22,6 +23,7 @@ from runtime.primitives.digest import DigestItem
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.extrinsic import Extrinsic
 from runtime.primitives.parachain_block_data import ParachainBlockData
+from runtime.support.construct import Pallets
 
 __all__ = ["pov_inspect", "pov_validate"]
 
@@ -179,7 +181,7 @@ def _print_inspection(
         ]
     )
     for block in data.blocks:
-        _print_block(block)
+        _print_block(block, recorded.runtime)
     print(f"\ncompact proof: {len(data.proof)} items")
     for item in data.proof:
         print(f"  {len(item):>6} B  {hex_text(item[:SHOWN_BYTES])}{'…' if len(item) > SHOWN_BYTES else ''}")
@@ -204,8 +206,9 @@ def _print_inspection(
     )
 
 
-def _print_block(block: Block) -> None:
+def _print_block(block: Block, runtime: str) -> None:
     header = block.header
+    pallets = _pallets_of(runtime)
     print(f"\nblock #{header.number}")
     print_fields(
         [
@@ -218,7 +221,7 @@ def _print_block(block: Block) -> None:
     )
     print(f"  extrinsics: {len(block.extrinsics)}")
     for position, encoded in enumerate(block.extrinsics):
-        print(f"  {position:>4}  {len(encoded):>6} B  {_extrinsic_text(encoded)}")
+        print(f"  {position:>4}  {len(encoded):>6} B  {_extrinsic_text(encoded, pallets)}")
 
 
 def _digest_text(item: DigestItem) -> str:
@@ -232,11 +235,22 @@ def _digest_text(item: DigestItem) -> str:
     return f"{name} {hex_text(data, 2 * SHOWN_BYTES)}"
 
 
-def _extrinsic_text(encoded: bytes) -> str:
+def _pallets_of(runtime: str) -> Pallets | None:
+    """The pallets that name the calls of a block; ``None`` if the runtime is not here any more."""
+    try:
+        _, module = load_runtime(runtime, "runtime")
+    except TopologyError:
+        return None
+    pallets: Pallets = module.RUNTIME.pallets
+    return pallets
+
+
+def _extrinsic_text(encoded: bytes, pallets: Pallets | None) -> str:
     try:
         extrinsic = Extrinsic.decode(encoded)
+        call = "call" if pallets is None else str(pallets.decode_call(extrinsic.call))
     except ScaleError as error:
         return f"does not decode: {error}"
     kind = "signed" if extrinsic.is_signed else "bare"
     shown = extrinsic.call[:SHOWN_BYTES]
-    return f"{kind:<6} call {hex_text(shown)}{'…' if len(extrinsic.call) > SHOWN_BYTES else ''}"
+    return f"{kind:<6} {call}  {hex_text(shown)}{'…' if len(extrinsic.call) > SHOWN_BYTES else ''}"

@@ -1,9 +1,9 @@
 """The collator: one block on a relay parent, as a candidate with its proof of validity.
 
-Follows ``cumulus_client_collator`` and the aura collator of Cumulus [cumulus-collator]. The relay parent's state answers the
-runtime's relay reads through the embedded relay node; with ``commit_relay_reads`` what was read travels in the PoV and the
-header commits to it, without, validators answer from their own state. The block is built on the head that the relay parent's
-state holds (no unincluded segment).
+Follows ``cumulus_client_collator`` and the aura collator of Cumulus [cumulus-collator]. The relay parent's
+state answers the runtime's relay reads through the embedded relay node; with ``commit_relay_reads`` what was
+read travels in the PoV and the header commits to it, without, validators answer from their own state. The
+block is built on the head that the relay parent's state holds (no unincluded segment).
 """
 
 from __future__ import annotations
@@ -101,14 +101,15 @@ class Collator:
     def collate(self, relay_parent: bytes) -> Collation | None:
         """Build a candidate on ``relay_parent``; ``None`` if it is not this collator's turn.
 
-        Raises `InvalidBlock` if the runtime refuses the collator's own inherents, and `HostError` (`StateUnavailable`) if
-        the relay or parachain state is gone.
+        Raises `InvalidBlock` if the runtime refuses the collator's own inherents, and `HostError`
+        (`StateUnavailable`) if the relay or parachain state is gone.
         """
         # RELAY PARENT
         pvd = self.relay.persisted_validation_data(self.para_id, relay_parent)
         slot = self.relay.slot(relay_parent)
         if pvd is None or slot is None or pvd.relay_parent_number == 0:
-            # Runtimes require the relay block number to increase from 0, so nobody can build on the relay genesis.
+            # Runtimes require the relay block number to increase from 0, so nobody can build on the relay
+            # genesis.
             return None
         parent = Header.decode(pvd.parent_head)
         parent_hash = parent.hash()

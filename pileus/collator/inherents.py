@@ -1,7 +1,8 @@
 """Inherent data: what the collator tells the runtime about the outside world.
 
-Follows ``cumulus_client_parachain_inherent`` [cumulus-inherent] for the relay chain's part: the same keys are proven, present
-or absent, at the relay parent. Both identifiers are provided, so that old and new runtimes find theirs.
+Follows ``cumulus_client_parachain_inherent`` [cumulus-inherent] for the relay chain's part: the same keys are
+proven, present or absent, at the relay parent. Both identifiers are provided, so that old and new runtimes
+find theirs.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def inherent_data(
     timestamp: int,
     items: tuple[InboundItem, ...],
 ) -> InherentData:
-    """All inherent data for a block on ``relay_parent``. ``timestamp`` in milliseconds; ``items`` by source."""
+    """All inherent data for a block on ``relay_parent``. ``timestamp`` in milliseconds; ``items`` by
+    source.
+    """
     proof = relay.prove_read(relay_parent, relay_proof_keys(relay, para_id, relay_parent))
     downward = relay.retrieve_dmq_contents(para_id, relay_parent)
     horizontal = dict(relay.retrieve_all_inbound_hrmp_channel_contents(para_id, relay_parent))

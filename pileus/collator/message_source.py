@@ -1,9 +1,10 @@
 """Fetching a sibling's messages: bodies and a proof from one of its full nodes, checked before use.
 
-The collator first learns the sibling's head *from relay state*, because only an included head can be proven on our chain;
-then it asks a node of the sibling for proofs at exactly that head. Every answer is hostile until checked: bounded, decoded,
-and every commitment recomputed and found under the head's state root. What is missing, late or wrong is left out, with a
-reason; an inherent without it is still valid, and the cursor (which lives in our chain's state) does not move.
+The collator first learns the sibling's head *from relay state*, because only an included head can be proven
+on our chain; then it asks a node of the sibling for proofs at exactly that head. Every answer is hostile
+until checked: bounded, decoded, and every commitment recomputed and found under the head's state root. What
+is missing, late or wrong is left out, with a reason; an inherent without it is still valid, and the cursor
+(which lives in our chain's state) does not move.
 
 `SiblingNode` is the seam for transports: in-process here, websockets elsewhere.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from host_functions.errors import HostError
-from runtime.pallets.state_messaging.limits import Limits
+from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
 from runtime.pallets.state_messaging.types import (
     VERSION,
     InboundItem,
@@ -88,7 +89,13 @@ class SiblingMessageSource:
     """Fetches from one node of a sibling."""
 
     def __init__(
-        self, para_id: int, node: SiblingNode, layout: Layout, limits: Limits = Limits(), *, latency: int = 0
+        self,
+        para_id: int,
+        node: SiblingNode,
+        layout: Layout,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        latency: int = 0,
     ) -> None:
         """``latency`` in milliseconds: how long the node takes to answer, on the network's virtual clock."""
         self.para_id = para_id

@@ -1,9 +1,9 @@
 """A parachain full node: blocks, state, the offchain database, and what it serves to others.
 
-Follows the client side of a Cumulus node [sc-client]: genesis from the runtime's ``GenesisBuilder``, import by
-re-execution, state by content (trie nodes in one store, a root per block). Everything a sibling's collator may ask for is
-here (`ParachainNode.read_proof`, `ParachainNode.message_bodies`) and goes through no other door, so a network transport
-can stand in front of it. Not modelled: pruning, forks of the parachain, sync.
+Follows the client side of a Cumulus node [sc-client]: genesis from the runtime's ``GenesisBuilder``, import
+by re-execution, state by content (trie nodes in one store, a root per block). Everything a sibling's collator
+may ask for is here (`ParachainNode.read_proof`, `ParachainNode.message_bodies`) and goes through no other
+door, so a network transport can stand in front of it. Not modelled: pruning, forks of the parachain, sync.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class ParachainNode:
     """One node of one parachain."""
 
     def __init__(self, runtime: Runtime, genesis_config: bytes, *, layout: Layout = LAYOUT_V1) -> None:
-        """Build the genesis block. ``genesis_config`` is the SCALE argument of ``GenesisBuilder_build_state``."""
+        """Build the genesis block. ``genesis_config`` is the SCALE argument of
+        ``GenesisBuilder_build_state``.
+        """
         self.runtime = runtime
         self.layout = layout
         self.nodes: dict[bytes, bytes] = {}
@@ -83,8 +85,8 @@ class ParachainNode:
     def import_block(self, block: Block, relay: RelayStateReader) -> ImportedBlock:
         """Execute a sealed block on its parent's state and make it the best block.
 
-        ``relay`` answers relay reads at the block's relay parent. Raises `InvalidBlock` for a bad block, `HostError` if
-        this node cannot execute it; in both cases nothing changes.
+        ``relay`` answers relay reads at the block's relay parent. Raises `InvalidBlock` for a bad block,
+        `HostError` if this node cannot execute it; in both cases nothing changes.
         """
         block_hash = block.header.hash()
         known = self._blocks.get(block_hash)
@@ -112,7 +114,9 @@ class ParachainNode:
         return imported
 
     def _check_seal(self, header: Header, parent_hash: bytes) -> Header:
-        """The unsealed header, once the slot's author is found to have sealed it: the client's aura verifier."""
+        """The unsealed header, once the slot's author is found to have sealed it: the client's aura
+        verifier.
+        """
         unsealed, seal = header.without_seal()
         authorities = _authorities.decode(self.call("AuraApi_authorities", b"", parent_hash))
         slots = [item for item in unsealed.digest if isinstance(item, PreRuntime) and item.engine == AURA]
@@ -135,7 +139,9 @@ class ParachainNode:
         return FullBackend(self.nodes, self._root(at), self.layout).get(key)
 
     def read_proof(self, keys: Sequence[bytes], at: bytes) -> tuple[bytes, ...]:
-        """Storage proof of ``keys`` in the state of a block: ``state_getReadProof``. Raises `StateUnavailable`."""
+        """Storage proof of ``keys`` in the state of a block: ``state_getReadProof``. Raises
+        `StateUnavailable`.
+        """
         return create_proof(self.nodes, self._root(at), keys, self.layout)
 
     def _root(self, at: bytes) -> bytes:
@@ -149,7 +155,8 @@ class ParachainNode:
     def message_bodies(
         self, dest: int, lane: int, first_nonce: int, max_count: int, max_bytes: int
     ) -> list[bytes]:
-        """SCALE-encoded bodies of messages to ``dest``, from ``first_nonce`` on, as far as this node has them.
+        """SCALE-encoded bodies of messages to ``dest``, from ``first_nonce`` on, as far as this node has
+        them.
 
         Stops at ``max_count`` messages and before the body that would exceed ``max_bytes``.
         """

@@ -1,8 +1,9 @@
 """Building a block: the runtime's APIs called in order, over recorded state.
 
-Follows ``sc_basic_authorship`` and ``sc_block_builder`` [sc-block-builder]: initialize, inherents (created in a transaction that
-is rolled back), extrinsics from the pool (each in a transaction of its own, so that a refused one leaves neither changes nor
-proof), finalize. Drives any runtime that offers ``Core`` and ``BlockBuilder``.
+Follows ``sc_basic_authorship`` and ``sc_block_builder`` [sc-block-builder]: initialize, inherents (created in
+a transaction that is rolled back), extrinsics from the pool (each in a transaction of its own, so that a
+refused one leaves neither changes nor proof), finalize. Drives any runtime that offers ``Core`` and
+``BlockBuilder``.
 """
 
 from __future__ import annotations

@@ -94,7 +94,9 @@ class MessageLedger:
 
     def _summary(self, source: int, dest: int) -> RouteSummary:
         entries = [
-            entry for message, entry in self.entries.items() if (message.source, message.dest) == (source, dest)
+            entry
+            for message, entry in self.entries.items()
+            if (message.source, message.dest) == (source, dest)
         ]
         delivered = [entry for entry in entries if entry.outcome is Outcome.DELIVERED]
         latencies = [entry.consumed - entry.sent for entry in delivered if entry.consumed is not None]

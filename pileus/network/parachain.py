@@ -46,8 +46,12 @@ def load_runtime(module_name: str, where: str) -> tuple[NativeRuntime, Any]:
     except TypeError as error:
         raise TopologyError(f"{where}: expected a runtime module, {error}") from error
     module = importlib.import_module(module_name)
-    if not isinstance(getattr(module, "RUNTIME", None), ParachainRuntime) or not hasattr(module, "GenesisConfig"):
-        raise TopologyError(f"{where}: expected a parachain runtime, {module_name} has no RUNTIME or no GenesisConfig")
+    if not isinstance(getattr(module, "RUNTIME", None), ParachainRuntime) or not hasattr(
+        module, "GenesisConfig"
+    ):
+        raise TopologyError(
+            f"{where}: expected a parachain runtime, {module_name} has no RUNTIME or no GenesisConfig"
+        )
     return runtime, module
 
 
@@ -128,11 +132,15 @@ class RunningParachain:
             collator.pool = list(self.mempool)
             collation = collator.collate(relay_parent)
             if collation is not None:
-                self._forget(refused.extrinsic for refused in collation.proposal.refused if not refused.is_future)
+                self._forget(
+                    refused.extrinsic for refused in collation.proposal.refused if not refused.is_future
+                )
                 return collation
         return None
 
-    def import_included(self, block: Block, relay: RelayChainInterface, relay_parent: bytes) -> tuple[EventRecord, ...]:
+    def import_included(
+        self, block: Block, relay: RelayChainInterface, relay_parent: bytes
+    ) -> tuple[EventRecord, ...]:
         """Import a block that the relay chain included; its events. Raises `InvalidBlock`, `HostError`."""
         self.node.import_block(block, relay.relay_state_prover(relay_parent))
         self._forget(block.extrinsics)

@@ -61,7 +61,9 @@ class RunRecorder:
             (directory / folder).mkdir(parents=True, exist_ok=True)
         write_atomically(directory / "topology.toml", topology_text.encode())
         genesis = network.chain.genesis
-        self._write_relay_block(genesis.number, genesis.hash, genesis.state_root, {"header": _hex(genesis.header.encode())})
+        self._write_relay_block(
+            genesis.number, genesis.hash, genesis.state_root, {"header": _hex(genesis.header.encode())}
+        )
         self._write_summary(complete=False)
 
     def record(self, report: SlotReport) -> None:
@@ -139,7 +141,10 @@ def _candidate_json(
         "receipt": _hex(receipt.encode()),
         "commitments": _hex(collation.commitments.encode()),
         "persisted_validation_data": _hex(collation.pvd.encode()),
-        "relay_parent": {"number": collation.pvd.relay_parent_number, "hash": _hex(receipt.descriptor.relay_parent)},
+        "relay_parent": {
+            "number": collation.pvd.relay_parent_number,
+            "hash": _hex(receipt.descriptor.relay_parent),
+        },
         "offered_for": report.block.number,
         "backed": candidate.backed,
         "refused": None if candidate.refusal is None else candidate.refusal.reason.value,

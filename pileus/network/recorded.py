@@ -200,4 +200,3 @@ def _decode(shape: type[S], data: bytes, path: Path, field: str | None = None) -
     except ScaleError as error:
         where = f"{path}: $.{field}" if field else str(path)
         raise RecordError(f"{where}: {error}") from error
-

@@ -45,7 +45,8 @@ def pov_parts(data: ParachainBlockData, pov: PoV) -> PovParts:
     """Measure the parts of a PoV."""
     headers = sum(len(block.header.encode()) for block in data.blocks)
     extrinsics = sum(
-        len(compact_u32.encode(len(block.extrinsics))) + sum(map(len, block.extrinsics)) for block in data.blocks
+        len(compact_u32.encode(len(block.extrinsics))) + sum(map(len, block.extrinsics))
+        for block in data.blocks
     )
     compact_proof = len(_PROOF.encode(data.proof))
     payload = len(data.encode())

@@ -78,7 +78,9 @@ class Network:
             collation = self._collate(para, relay_parent, problems)
             if collation is not None:
                 offered.append((para, collation, self.chain.back(collation, carried=self.carried)))
-        built = self.chain.build_block([outcome.backed for *_, outcome in offered if outcome.backed is not None])
+        built = self.chain.build_block(
+            [outcome.backed for *_, outcome in offered if outcome.backed is not None]
+        )
         candidates = tuple(self._report(*offer, built) for offer in offered)
         for candidate in candidates:
             if candidate.backed:
@@ -111,14 +113,17 @@ class Network:
             seed=self.seed,
         )
         paras = [
-            ParaGenesis(para.para_id, para.node.genesis.encode(), para.runtime.code_hash) for para in self.parachains
+            ParaGenesis(para.para_id, para.node.genesis.encode(), para.runtime.code_hash)
+            for para in self.parachains
         ]
         return RelayChain(config, paras, validators, database)
 
     def _submit_traffic(self, relay_block: int) -> None:
         by_id = {para.para_id: para for para in self.parachains}
         for traffic in self.topology.traffic:
-            if (relay_block - 1) % traffic.every or (traffic.until is not None and relay_block > traffic.until):
+            if (relay_block - 1) % traffic.every or (
+                traffic.until is not None and relay_block > traffic.until
+            ):
                 continue
             route = traffic.source, traffic.destination
             for _ in range(traffic.count):
@@ -126,7 +131,9 @@ class Network:
                 payload = message_payload(self.seed, *route, position, traffic.size)
                 by_id[traffic.source].submit_message(traffic.destination, payload)
 
-    def _collate(self, para: RunningParachain, relay_parent: RelayBlock, problems: list[str]) -> Collation | None:
+    def _collate(
+        self, para: RunningParachain, relay_parent: RelayBlock, problems: list[str]
+    ) -> Collation | None:
         if relay_parent.pending_of(para.para_id) is not None:
             return None
         try:
@@ -135,7 +142,9 @@ class Network:
             problems.append(f"{para.name} could not collate: {error}")
             return None
         if collation is not None:
-            problems += [f"{para.name}: {fetched.problem}" for _, fetched in collation.fetched if fetched.problem]
+            problems += [
+                f"{para.name}: {fetched.problem}" for _, fetched in collation.fetched if fetched.problem
+            ]
         return collation
 
     def _report(

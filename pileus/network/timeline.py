@@ -63,7 +63,9 @@ def _candidate_lines(candidate: CandidateReport) -> Iterator[Text]:
         if isinstance(verdict, Invalid | Abstain):
             yield Text(f"            {validator.name}: {verdict.reason.value}: {verdict.detail}")
     if candidate.refusal is not None:
-        yield Text(f"            refused by the relay chain: {candidate.refusal.reason.value}: {candidate.refusal.detail}")
+        yield Text(
+            f"            refused by the relay chain: {candidate.refusal.reason.value}: {candidate.refusal.detail}"
+        )
 
 
 def _verdicts(candidate: CandidateReport) -> Iterator[str | tuple[str, str]]:
@@ -77,7 +79,11 @@ def _messages(verb: str, messages: tuple[MessageId, ...]) -> Iterator[str | tupl
     """`` delivered 1000→2000 #3-4``: consecutive nonces of one route together."""
     runs: list[list[MessageId]] = []
     for message in messages:
-        if runs and runs[-1][-1]._replace(nonce=message.nonce) == message and runs[-1][-1].nonce + 1 == message.nonce:
+        if (
+            runs
+            and runs[-1][-1]._replace(nonce=message.nonce) == message
+            and runs[-1][-1].nonce + 1 == message.nonce
+        ):
             runs[-1].append(message)
         else:
             runs.append([message])

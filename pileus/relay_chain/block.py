@@ -19,7 +19,14 @@ from runtime.primitives.scale import U32, U64, Variant, byte_vec
 from runtime.trie.build import ordered_root
 from runtime.trie.layout import LAYOUT_V0
 
-__all__ = ["RelayBlock", "SecondaryPlainPreDigest", "extrinsics_of", "extrinsics_root", "slot_of", "unsealed_header"]
+__all__ = [
+    "RelayBlock",
+    "SecondaryPlainPreDigest",
+    "extrinsics_of",
+    "extrinsics_root",
+    "slot_of",
+    "unsealed_header",
+]
 
 
 @dataclass(frozen=True, slots=True)

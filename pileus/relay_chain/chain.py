@@ -156,7 +156,11 @@ class RelayChain:
         self._downward.append((para_id, message))
 
     def build_block(
-        self, candidates: Sequence[BackedCandidate] = (), *, parent: bytes | None = None, slot: int | None = None
+        self,
+        candidates: Sequence[BackedCandidate] = (),
+        *,
+        parent: bytes | None = None,
+        slot: int | None = None,
     ) -> BuiltBlock:
         """Author and import the next block, on `parent` (the best block if not given) and in `slot` (the next one).
 
@@ -207,7 +211,9 @@ class RelayChain:
         """The candidates a block on `parent` may back, by core, and the refused ones."""
         allowed = {
             block.hash: block
-            for block in self.ancestry(parent, state.host_configuration().async_backing_params.allowed_ancestry_len)
+            for block in self.ancestry(
+                parent, state.host_configuration().async_backing_params.allowed_ancestry_len
+            )
         }
         backed: dict[int, BackedCandidate] = {}
         occupied: list[CommittedCandidateReceipt] = []

@@ -35,7 +35,9 @@ def host_configuration(allowed_ancestry_len: int = 3) -> AbridgedHostConfigurati
         hrmp_max_message_num_per_candidate=10,
         validation_upgrade_cooldown=14_400,
         validation_upgrade_delay=600,
-        async_backing_params=AsyncBackingParams(max_candidate_depth=3, allowed_ancestry_len=allowed_ancestry_len),
+        async_backing_params=AsyncBackingParams(
+            max_candidate_depth=3, allowed_ancestry_len=allowed_ancestry_len
+        ),
     )
 
 

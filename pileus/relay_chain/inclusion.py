@@ -94,7 +94,8 @@ def check_candidate(
         raise CandidateRefused(RefusalReason.UNSCHEDULED_CANDIDATE, f"para {para_id} is not registered")
     if any(pending.descriptor.para_id == para_id for pending in occupied):
         raise CandidateRefused(
-            RefusalReason.UNSCHEDULED_CANDIDATE, f"the core of para {para_id} is occupied by a pending candidate"
+            RefusalReason.UNSCHEDULED_CANDIDATE,
+            f"the core of para {para_id} is occupied by a pending candidate",
         )
     relay_parent = allowed_relay_parents.get(descriptor.relay_parent)
     if relay_parent is None:
@@ -111,9 +112,7 @@ def check_candidate(
             f"core {descriptor.core_index} in session {descriptor.session_index} is claimed, "
             f"assigned is core {core_of[para_id]} in session {session_index}",
         )
-    pvd = PersistedValidationData(
-        head, relay_parent.number, relay_parent.state_root, config.max_pov_size
-    )
+    pvd = PersistedValidationData(head, relay_parent.number, relay_parent.state_root, config.max_pov_size)
     if pvd.hash() != descriptor.persisted_validation_data_hash:
         raise CandidateRefused(
             RefusalReason.VALIDATION_DATA_HASH_MISMATCH,
@@ -133,7 +132,9 @@ def _check_outputs(candidate: CommittedCandidateReceipt, state: RelayState, rela
     outputs = candidate.commitments
     limits = state.host_configuration()
     if blake2_256(outputs.head_data) != candidate.descriptor.para_head:
-        raise CandidateRefused(RefusalReason.PARA_HEAD_MISMATCH, "the head data do not hash to the descriptor's")
+        raise CandidateRefused(
+            RefusalReason.PARA_HEAD_MISMATCH, "the head data do not hash to the descriptor's"
+        )
     if len(outputs.head_data) > limits.max_head_data_size:
         raise CandidateRefused(
             RefusalReason.HEAD_DATA_TOO_LARGE,
@@ -148,11 +149,14 @@ def _check_outputs(candidate: CommittedCandidateReceipt, state: RelayState, rela
     stalled = not processed and any(message.sent_at <= relay_parent_number for message in waiting)
     if processed > len(waiting) or stalled:
         raise CandidateRefused(
-            RefusalReason.INCORRECT_DOWNWARD_MESSAGE_HANDLING, f"{processed} of {len(waiting)} messages processed"
+            RefusalReason.INCORRECT_DOWNWARD_MESSAGE_HANDLING,
+            f"{processed} of {len(waiting)} messages processed",
         )
     if outputs.horizontal_messages:
         recipient = outputs.horizontal_messages[0].recipient
-        raise CandidateRefused(RefusalReason.INVALID_OUTBOUND_HRMP, f"there is no channel to para {recipient}")
+        raise CandidateRefused(
+            RefusalReason.INVALID_OUTBOUND_HRMP, f"there is no channel to para {recipient}"
+        )
     if outputs.hrmp_watermark > relay_parent_number:
         raise CandidateRefused(
             RefusalReason.HRMP_WATERMARK_MISHANDLING,

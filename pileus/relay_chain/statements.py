@@ -8,10 +8,10 @@ signed is that statement together with the session and the relay parent, so no s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from runtime.primitives.parachain import CommittedCandidateReceipt
-from runtime.primitives.scale import H256, H512, U32, Struct, Variant, bit_vec, codec_of
+from runtime.primitives.scale import H256, H512, U32, Struct, Variant, bit_vec
 
 __all__ = [
     "BackedCandidate",
@@ -79,19 +79,13 @@ class ExplicitVote(Variant):
 
 ValidityAttestation = ImplicitVote | ExplicitVote
 
-_VOTES = codec_of(tuple[ImplicitVote | ExplicitVote, ...])
-
 
 @dataclass(frozen=True, slots=True)
-class BackedCandidate:
-    """A candidate with the votes of its group, as the author of a relay block includes it."""
+class BackedCandidate(Struct):
+    """A candidate with the votes of its group, as the parachains inherent carries it."""
 
     candidate: CommittedCandidateReceipt
-    validity_votes: tuple[ValidityAttestation, ...]
+    validity_votes: tuple[ImplicitVote | ExplicitVote, ...]
     """One per set bit of `validator_indices`, in order."""
-    validator_indices: tuple[bool, ...]
+    validator_indices: Annotated[tuple[bool, ...], bit_vec]
     """One per member of the group, in group order: whether this member voted."""
-
-    def encode(self) -> bytes:
-        """SCALE, as in the parachains inherent."""
-        return self.candidate.encode() + _VOTES.encode(self.validity_votes) + bit_vec.encode(self.validator_indices)

@@ -1,7 +1,7 @@
 """The demo parachain: balances, and a mailbox that siblings can write to.
 
-``construct_runtime!`` and the runtime's configuration in one file: versions, pallets with their indices, limits, genesis.
-Every parachain of the demo runs this runtime; its id is in its genesis state.
+``construct_runtime!`` and the runtime's configuration in one file: versions, pallets with their indices,
+limits, genesis. Every parachain of the demo runs this runtime; its id is in its genesis state.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Aura: authorities take turns, one slot each, and seal their blocks with sr25519.
 
-Follows ``pallet_aura`` and the seal check of ``cumulus_pallet_aura_ext`` [pallet-aura]: digest engine ``aura``, the slot as a
-pre-runtime digest (u64), the seal over the hash of the header without it. Not modelled: changing authorities, several
-blocks in one slot.
+Follows ``pallet_aura`` and the seal check of ``cumulus_pallet_aura_ext`` [pallet-aura]: digest engine
+``aura``, the slot as a pre-runtime digest (u64), the seal over the hash of the header without it. Not
+modelled: changing authorities, several blocks in one slot.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Aura(Pallet):
         if slot <= current:
             raise InvalidBlock(f"Slot must increase: {slot} after {current}")
         self.CurrentSlot.put(slot)
-        # A validator reads the authorities before the block, to check the seal. Reading them here too puts them into the
-        # PoV, and keeps the proof size the same on both sides.
+        # A validator reads the authorities before the block, to check the seal. Reading them here too puts
+        # them into the PoV, and keeps the proof size the same on both sides.
         self.Authorities.get()
         return Weight(5_000_000, 1_517)
 
@@ -51,7 +51,8 @@ class Aura(Pallet):
             raise InvalidBlock(f"Timestamp slot must match CurrentSlot: {now} ms is not in slot {slot}")
 
     def check_relay_slot(self, relay_slot: int) -> None:
-        """The block may not be ahead of the relay parent: ``FixedVelocityConsensusHook`` for one block per relay slot.
+        """The block may not be ahead of the relay parent: ``FixedVelocityConsensusHook`` for one block per
+        relay slot.
 
         The author works at most in the slot after the relay parent's.
         """
@@ -63,7 +64,8 @@ class Aura(Pallet):
     def verify_and_strip_seal(self, header: Header) -> Header:
         """The header without its seal, once the seal is found to be the slot author's.
 
-        Reads the authorities of the current state, which must be that of the parent block. Raises `InvalidBlock`.
+        Reads the authorities of the current state, which must be that of the parent block. Raises
+        `InvalidBlock`.
         """
         unsealed, seal = header.without_seal()
         if seal is None:

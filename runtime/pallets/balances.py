@@ -1,7 +1,7 @@
 """Balances: accounts hold an amount of the native token and transfer it.
 
-Follows ``pallet_balances`` [pallet-balances]: an account below the existential deposit does not exist, and what is left
-in it when it dies (dust) is burnt. Not modelled: reserves, locks, freezes and holds.
+Follows ``pallet_balances`` [pallet-balances]: an account below the existential deposit does not exist, and
+what is left in it when it dies (dust) is burnt. Not modelled: reserves, locks, freezes and holds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from runtime.support.weights import Weight
 _MAX_BALANCE = 2**128 - 1
 
 TRANSFER_WEIGHT = Weight(150_000_000, 7_186)
-"""Proof size: two accounts of a state with a few million keys, as ``pallet_balances``' benchmark has it (3 593 each)."""
+"""Proof size: two accounts of a state with a few million keys, as ``pallet_balances``' benchmark has it (3
+593 each).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ class Balances(Pallet):
         return self.system.Account.get(who).data.free
 
     def transfer(self, source: bytes, dest: bytes, value: int, *, keep_alive: bool) -> None:
-        """Move ``value``. Raises `DispatchError`; then nothing has changed that the storage layer does not undo."""
+        """Move ``value``. Raises `DispatchError`; then nothing has changed that the storage layer does not
+        undo.
+        """
         available = self.free_balance(source)
         if value > available:
             raise TokenError(TokenError.Kind.FUNDS_UNAVAILABLE)

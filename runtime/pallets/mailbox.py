@@ -1,7 +1,7 @@
 """Mailbox: the demo's recipient of messages. Keeps the last one of every sender and counts them all.
 
-Pileus's own; it shows how a pallet receives: `Mailbox.handle` is registered with the messaging pallet under the recipient
-``mailbox``.
+Pileus's own; it shows how a pallet receives: `Mailbox.handle` is registered with the messaging pallet under
+the recipient ``mailbox``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""ParachainInfo: the parachain's own id, fixed at genesis. Follows ``parachain_info`` [cumulus-parachain-info]."""
+"""ParachainInfo: the parachain's own id, fixed at genesis. Follows ``parachain_info``
+[cumulus-parachain-info].
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """System: block bookkeeping, accounts, events, weights.
 
-Follows ``frame_system`` [frame-system]: storage names, key hashers and encodings are its own, so that standard tools can
-read an account or the events of a block. Not modelled: event topics, consumer limits, code authorisation, tasks.
+Follows ``frame_system`` [frame-system]: storage names, key hashers and encodings are its own, so that
+standard tools can read an account or the events of a block. Not modelled: event topics, consumer limits, code
+authorisation, tasks.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ from runtime.support.dispatch import (
 from runtime.support.pallet import Pallet
 from runtime.support.storage import StorageMap, StorageValue, StorageVec
 from runtime.support.weights import DispatchClass, DispatchInfo, PerDispatchClass, Weight
+
+MAX_BLOCK = Weight(2_000_000_000_000, 10 * 1024 * 1024)
+MAX_NORMAL = Weight(1_500_000_000_000, 10 * 1024 * 1024 * 3 // 4)
+BASE_EXTRINSIC = Weight(100_000_000, 0)
 
 EXTRINSIC_INDEX = b":extrinsic_index"  # sp_core::storage::well_known_keys
 
@@ -151,11 +156,11 @@ class Remarked(Variant):
 class BlockLimits:
     """What a block may hold: ``BlockWeights`` and ``BlockLength`` in one."""
 
-    max_block: Weight = Weight(2_000_000_000_000, 10 * 1024 * 1024)
+    max_block: Weight = MAX_BLOCK
     """2 s of the reference machine; proof size as Polkadot's ``MAX_POV_SIZE``."""
-    max_normal: Weight = Weight(1_500_000_000_000, 10 * 1024 * 1024 * 3 // 4)
+    max_normal: Weight = MAX_NORMAL
     """Share of `max_block` for normal extrinsics: 75 %."""
-    base_extrinsic: Weight = Weight(100_000_000, 0)
+    base_extrinsic: Weight = BASE_EXTRINSIC
     max_length: int = 5 * 1024 * 1024
     """Bytes of all extrinsics."""
     block_hash_count: int = 256
@@ -201,7 +206,8 @@ class System(Pallet):
     # Block life cycle, called by the executive.
 
     def initialize(self, header: Header) -> None:
-        """Start a block on top of ``header.parent_hash``: only the header's pre-runtime digests are taken over.
+        """Start a block on top of ``header.parent_hash``: only the header's pre-runtime digests are taken
+        over.
 
         Raises `InvalidBlock`.
         """

@@ -1,6 +1,7 @@
 """Timestamp: the time of the block, as its author says it, within the bounds of the slot.
 
-Follows ``pallet_timestamp`` [pallet-timestamp]. The clock is the author's: the state transition function has none.
+Follows ``pallet_timestamp`` [pallet-timestamp]. The clock is the author's: the state transition function has
+none.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ class Timestamp(Pallet):
     DidUpdate = StorageValue(boolean)
 
     def __init__(self, *, minimum_period: int, on_timestamp_set: Callable[[int], None]) -> None:
-        """``minimum_period``: milliseconds between blocks. ``on_timestamp_set``: the consensus pallet's check."""
+        """``minimum_period``: milliseconds between blocks. ``on_timestamp_set``: the consensus pallet's
+        check.
+        """
         self.minimum_period = minimum_period
         self.on_timestamp_set = on_timestamp_set
 

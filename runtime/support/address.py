@@ -1,7 +1,7 @@
 """Addresses in calls: ``sp_runtime::MultiAddress`` [sp-runtime], resolved to accounts on decoding.
 
-Only ``MultiAddress::Id`` resolves here, as in a runtime whose lookup is ``AccountIdLookup``; other variants are refused
-when the call is decoded.
+Only ``MultiAddress::Id`` resolves here, as in a runtime whose lookup is ``AccountIdLookup``; other variants
+are refused when the call is decoded.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Putting pallets together: the runtime's call and event types.
 
-Follows ``frame_support::construct_runtime`` [frame-support]. The order of the pallets is the order of their hooks; each
-pallet's index numbers its calls and events on the wire.
+Follows ``frame_support::construct_runtime`` [frame-support]. The order of the pallets is the order of their
+hooks; each pallet's index numbers its calls and events on the wire.
 """
 
 from __future__ import annotations

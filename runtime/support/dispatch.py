@@ -1,8 +1,8 @@
 """Calls and their outcome: origins, dispatch errors, and what makes a transaction inadmissible.
 
-Follows ``sp_runtime::{DispatchError, TransactionValidityError}`` and ``frame_support::dispatch`` [sp-runtime]; encodings
-are byte for byte theirs. A `DispatchError` fails one call and leaves the block valid; an `InvalidTransaction` refuses an
-extrinsic; everything else a pallet raises is a panic.
+Follows ``sp_runtime::{DispatchError, TransactionValidityError}`` and ``frame_support::dispatch``
+[sp-runtime]; encodings are byte for byte theirs. A `DispatchError` fails one call and leaves the block valid;
+an `InvalidTransaction` refuses an extrinsic; everything else a pallet raises is a panic.
 """
 
 from __future__ import annotations
@@ -245,9 +245,9 @@ def call(
 def with_storage_layer(run: Callable[[], None]) -> DispatchError | None:
     """Run in a nested storage transaction: commit, or roll back and give the `DispatchError`.
 
-    Anything else that is raised passes through with the transaction open: the block, or the environment, is at fault
-    and not the call, and whoever catches it discards all changes.
-    Source: ``frame_support::storage::with_storage_layer`` [frame-support].
+    Anything else that is raised passes through with the transaction open: the block, or the environment, is
+    at fault and not the call, and whoever catches it discards all changes. Source:
+    ``frame_support::storage::with_storage_layer`` [frame-support].
     """
     host.start_transaction()
     try:

@@ -1,10 +1,12 @@
 """Pallets: one concern of a runtime with its storage, calls, events, errors and hooks.
 
-A pallet reads top-down: storage items, `Event` variants, the `Error` enum, hooks, calls. Its class name is its name in
-storage keys; its index in the runtime (`runtime.support.construct.Runtime`) numbers its calls, events and errors.
+A pallet reads top-down: storage items, `Event` variants, the `Error` enum, hooks, calls. Its class name is
+its name in storage keys; its index in the runtime (`runtime.support.construct.Runtime`) numbers its calls,
+events and errors.
 
-Follows ``frame_support::pallet`` [frame-support]. Not modelled: several instances of one pallet, genesis configuration
-traits (a pallet that needs genesis state has a method that writes it), ``on_idle`` and ``on_poll``.
+Follows ``frame_support::pallet`` [frame-support]. Not modelled: several instances of one pallet, genesis
+configuration traits (a pallet that needs genesis state has a method that writes it), ``on_idle`` and
+``on_poll``.
 """
 
 from __future__ import annotations
@@ -109,7 +111,9 @@ class Pallet:
         return self._functions.get(index)
 
     def call_of(self, method: Callable[..., None], *arguments: Any) -> Call:
-        """A call of one of this pallet's ``@call`` methods: ``balances.call_of(balances.transfer_all, dest)``."""
+        """A call of one of this pallet's ``@call`` methods: ``balances.call_of(balances.transfer_all,
+        dest)``.
+        """
         spec = call_spec(method)
         function = None if spec is None else self._functions.get(spec.index)
         if function is None or function.spec is not spec:

@@ -22,7 +22,8 @@ __all__ = ["read_sibling", "sibling_head"]
 def sibling_head(para_id: int) -> Header | None:
     """Newest included head of a parachain, or ``None`` if the relay chain provably has none.
 
-    Raises `ScaleError` if what is stored there is not a header, and `HostError` if relay state cannot be read.
+    Raises `ScaleError` if what is stored there is not a header, and `HostError` if relay state cannot be
+    read.
     """
     raw = relay_chain_state.read_relay_state(relay_keys.para_head(para_id))
     return None if raw is None else Header.decode(byte_vec.decode(raw))
@@ -33,7 +34,7 @@ def read_sibling(
 ) -> dict[bytes, bytes | None]:
     """Values under ``keys`` in the state that ``head`` commits to; ``None`` where absence is proven.
 
-    ``nodes`` is untrusted: every node must be unique and used. Raises `TrieError` (`MissingNode` when the proof does not
-    cover a key: that is not absence).
+    ``nodes`` is untrusted: every node must be unique and used. Raises `TrieError` (`MissingNode` when the
+    proof does not cover a key: that is not absence).
     """
     return verify_proof(head.state_root, nodes, keys, layout)

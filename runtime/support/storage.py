@@ -5,11 +5,11 @@ An item is declared in a pallet's class body and named after its attribute::
     class Balances(Pallet):
         TotalIssuance = StorageValue(u128, default=0)
 
-Its key is ``twox_128(pallet) ++ twox_128(item)``, and for maps the hashed key after it. With ``default`` an absent
-entry reads as the default (``ValueQuery``), without it as ``None`` (``OptionQuery``).
+Its key is ``twox_128(pallet) ++ twox_128(item)``, and for maps the hashed key after it. With ``default`` an
+absent entry reads as the default (``ValueQuery``), without it as ``None`` (``OptionQuery``).
 
-Follows ``frame_support::storage::types`` [frame-support]. Not modelled: counted maps, n-maps beyond two keys, and
-FRAME's habit of reading undecodable bytes as absent: here they are an error.
+Follows ``frame_support::storage::types`` [frame-support]. Not modelled: counted maps, n-maps beyond two keys,
+and FRAME's habit of reading undecodable bytes as absent: here they are an error.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Weight: what a call may cost, in time and in proof bytes.
 
-Follows ``sp_weights`` and ``frame_support::dispatch`` [frame-support]: `Weight` is SCALE-encoded as two compacts. The
-proof-size part counts bytes of the PoV and is what `storage_proof_size` measures; ``ref_time`` is in picoseconds of the
-reference machine and nothing here measures it.
+Follows ``sp_weights`` and ``frame_support::dispatch`` [frame-support]: `Weight` is SCALE-encoded as two
+compacts. The proof-size part counts bytes of the PoV and is what `storage_proof_size` measures; ``ref_time``
+is in picoseconds of the reference machine and nothing here measures it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The closest descendant of a path: what identifies the state below it.
 
 [trie-db] ``lookup_first_descendant``; behind ``archive_storage`` and ``chainHead_storage`` with
-``closestDescendantMerkleValue`` [json-rpc]. The result changes exactly when something below the path does, so
+``closestDescendantMerkleValue``. The result changes exactly when something below the path does, so
 one small answer tells a client whether a whole map is as it was.
 
 Unlike the reference this does not load the node whose hash it returns, when its parent already shows that it

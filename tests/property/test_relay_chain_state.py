@@ -115,7 +115,9 @@ def test_a_value_that_looks_like_a_node_is_freed_as_a_value(filler: bytes) -> No
 
 def test_a_fork_costs_what_it_changes() -> None:
     database = StateDatabase()
-    root = database.commit(LAYOUT_V1.empty_root, {n.to_bytes(2, "big"): bytes(40) + bytes([n % 256]) for n in range(2000)})
+    root = database.commit(
+        LAYOUT_V1.empty_root, {n.to_bytes(2, "big"): bytes(40) + bytes([n % 256]) for n in range(2000)}
+    )
     before = len(database)
     forks = [database.commit(root, {b"\x00\x01": bytes([n]) * 50}) for n in range(10)]
     assert len(database) - before <= 10 * 6

@@ -109,12 +109,16 @@ class Candidate:
         assert packed is not None
         self.pov = PoV(packed)
         self.pvd = PVD
-        params = ValidationParams(PVD.parent_head, payload, PVD.relay_parent_number, PVD.relay_parent_storage_root)
+        params = ValidationParams(
+            PVD.parent_head, payload, PVD.relay_parent_number, PVD.relay_parent_storage_root
+        )
         head, commitments_hash = b"?", bytes(32)
         try:
             returned = ValidationResult.decode(self._run(params))
             head, commitments_hash = returned.head_data, returned.to_commitments().hash()
-        except Exception:  # a script that fails has no result to commit to; the tests only need some descriptor
+        except (
+            Exception
+        ):  # a script that fails has no result to commit to; the tests only need some descriptor
             pass
         self.commitments_hash = commitments_hash
         self.descriptor = CandidateDescriptorV2(
@@ -263,7 +267,13 @@ def test_a_function_no_validator_provides_is_a_panic() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), OSError(5, "input/output error"), RecursionError("too deep"), NoExternalities("ext_x"), KeyError(1)],
+    [
+        MemoryError(),
+        OSError(5, "input/output error"),
+        RecursionError("too deep"),
+        NoExternalities("ext_x"),
+        KeyError(1),
+    ],
 )
 def test_a_failing_host_abstains(error: Exception) -> None:
     abstains(Candidate(raising(error)).judge(), AbstainReason.HOST_FAILURE)
@@ -286,7 +296,8 @@ def test_outputs_have_absolute_limits() -> None:
     code = bytes(3 * 1024 * 1024 + 1)
     assert isinstance(Candidate(lambda _: result(b"", new_validation_code=code[:-1]).encode()).judge(), Valid)
     refused(
-        Candidate(lambda _: result(b"", new_validation_code=code).encode()).judge(), InvalidReason.INVALID_OUTPUTS
+        Candidate(lambda _: result(b"", new_validation_code=code).encode()).judge(),
+        InvalidReason.INVALID_OUTPUTS,
     )
 
 

@@ -1,9 +1,9 @@
 """ParachainSystem: the parachain's side of the relay chain.
 
-Follows ``cumulus_pallet_parachain_system`` [cumulus-parachain-system]: the inherent `set_validation_data` brings the relay
-parent and a proof of its state, the pallet checks the proof and what it implies, and collects what the block says to the
-relay chain. Not modelled: the unincluded segment (a block is built on an included one), descendants of the relay parent,
-custom head data, sending HRMP messages.
+Follows ``cumulus_pallet_parachain_system`` [cumulus-parachain-system]: the inherent `set_validation_data`
+brings the relay parent and a proof of its state, the pallet checks the proof and what it implies, and
+collects what the block says to the relay chain. Not modelled: the unincluded segment (a block is built on an
+included one), descendants of the relay parent, custom head data, sending HRMP messages.
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ class ParachainSystem(Pallet):
         return Weight(10_000_000, 2_000)
 
     def on_finalize(self, number: int) -> None:
-        """Every block must have seen its validation data; then move out as many upward messages as allowed."""
+        """Every block must have seen its validation data; then move out as many upward messages as
+        allowed.
+        """
         if not self.ValidationData.exists():
             raise InvalidBlock("set_validation_data inherent needs to be present in every block!")
         configuration = self.HostConfiguration.get()
@@ -224,7 +226,8 @@ class ParachainSystem(Pallet):
                 raise InvalidBlock(f"horizontal messages of {sender} do not lead to the channel's queue head")
         if heads:
             self.LastHrmpMqcHeads.put(heads)
-        # The relay chain drops what was sent up to the watermark, so it may not pass a message that stays queued.
+        # The relay chain drops what was sent up to the watermark, so it may not pass a message that stays
+        # queued.
         self.HrmpWatermark.put(min([relay_parent_number, *(link.sent_at - 1 for _, link in hashed)]))
 
     def create_inherent(self, data: InherentData) -> Call | None:
@@ -281,7 +284,9 @@ class ParachainSystem(Pallet):
         )
 
     def check_validation_params(self, params: ValidationParams) -> None:
-        """What the block believed of the relay chain is what the validator was given. Raises `InvalidBlock`."""
+        """What the block believed of the relay chain is what the validator was given. Raises
+        `InvalidBlock`.
+        """
         data = self.ValidationData.get()
         if data is None:
             raise InvalidBlock("the block did not set its validation data")
@@ -302,8 +307,8 @@ class ParachainSystem(Pallet):
     def reclaim_weight(self, info: DispatchInfo, before: int | None) -> None:
         """Replace an extrinsic's declared proof size by what it really added: ``StorageWeightReclaim``.
 
-        Source: ``cumulus_primitives_storage_weight_reclaim`` [cumulus-reclaim]. This puts the proof size into the state,
-        so contexts that measure it differently arrive at different state roots.
+        Source: ``cumulus_primitives_storage_weight_reclaim`` [cumulus-reclaim]. This puts the proof size into
+        the state, so contexts that measure it differently arrive at different state roots.
         """
         after = self.proof_size()
         if before is None or after is None:

@@ -1,8 +1,9 @@
 """What a parachain learns from the relay-chain proof in its inherent.
 
-Follows ``cumulus_pallet_parachain_system::relay_state_snapshot`` [cumulus-relay-snapshot]. The proof is a plain storage
-proof against ``relay_parent_storage_root``; nodes nobody asks for are ignored, as there. A key the proof does not cover
-makes the block invalid: a collator must not be able to suppress a value by leaving out a node.
+Follows ``cumulus_pallet_parachain_system::relay_state_snapshot`` [cumulus-relay-snapshot]. The proof is a
+plain storage proof against ``relay_parent_storage_root``; nodes nobody asks for are ignored, as there. A key
+the proof does not cover makes the block invalid: a collator must not be able to suppress a value by leaving
+out a node.
 """
 
 from __future__ import annotations

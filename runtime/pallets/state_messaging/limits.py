@@ -1,4 +1,6 @@
-"""Bounds of the messaging protocol. All are configuration; every one is enforced before the work it bounds."""
+"""Bounds of the messaging protocol. All are configuration; every one is enforced before the work it
+bounds.
+"""
 
 from __future__ import annotations
 
@@ -27,3 +29,6 @@ class Limits:
     """Encoded bodies of those messages."""
     max_timeout: int = 30 * 24 * 3600 * 1000
     """Milliseconds from now; 30 days."""
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,13 +1,13 @@
 """State messaging: messages committed to our state, and messages of siblings proven against theirs.
 
-Outgoing: `StateMessaging.send` writes one 32-byte commitment under ``Outbox(dest, lane, nonce)``; the block's state root
-commits to it, and the relay chain learns that root with our head. Incoming: a collator's inherent brings bodies and a
-proof; the pallet reads the sibling's head itself through ``read_relay_state``, checks the proof against that head's
-state root, and delivers in order.
+Outgoing: `StateMessaging.send` writes one 32-byte commitment under ``Outbox(dest, lane, nonce)``; the block's
+state root commits to it, and the relay chain learns that root with our head. Incoming: a collator's inherent
+brings bodies and a proof; the pallet reads the sibling's head itself through ``read_relay_state``, checks the
+proof against that head's state root, and delivers in order.
 
-A bad item is a no-op with an event that says why, never an invalid block; only an inherent that breaks the outer rules
-(undecodable, sources out of order, over the total size) invalidates its block. Not modelled yet: acknowledgements and
-with them pruning, timeouts for the sender, unordered lanes, heads older than the newest.
+A bad item is a no-op with an event that says why, never an invalid block; only an inherent that breaks the
+outer rules (undecodable, sources out of order, over the total size) invalidates its block. Not modelled yet:
+acknowledgements and with them pruning, timeouts for the sender, unordered lanes, heads older than the newest.
 
 Source: the proposal; the protocol is Pileus's own (docs: "How a message crosses").
 """
@@ -17,12 +17,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 from host_functions.interfaces import offchain_index
 from runtime.pallets.parachain_info import ParachainInfo
 from runtime.pallets.state_messaging import receive
-from runtime.pallets.state_messaging.limits import Limits
+from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
 from runtime.pallets.state_messaging.receive import ProvenBatch, Refused
 from runtime.pallets.state_messaging.types import (
     EMPTY_INHERENT,
@@ -54,7 +55,9 @@ from runtime.support.weights import DispatchClass, Weight
 from runtime.trie.layout import LAYOUT_V1, Layout
 
 MessageHandler = Callable[[Message], None]
-"""Receives a message addressed to it. A `DispatchError` makes the outcome `Outcome.FAILED`; the message is consumed."""
+"""Receives a message addressed to it. A `DispatchError` makes the outcome `Outcome.FAILED`; the message is
+consumed.
+"""
 
 
 class _BigEndian(Codec[int]):
@@ -163,7 +166,7 @@ class StateMessaging(Pallet):
         timestamp: Timestamp,
         *,
         handlers: Mapping[bytes, MessageHandler],
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         sibling_layout: Layout = LAYOUT_V1,
     ) -> None:
         """``handlers`` by recipient; ``sibling_layout`` is how siblings hash and lay out their state."""
@@ -231,7 +234,7 @@ class StateMessaging(Pallet):
         if inherent.version != VERSION:
             raise InvalidBlock(f"messaging inherent of version {inherent.version}, expected {VERSION}")
         sources = [item.source for item in inherent.items]
-        if any(first >= second for first, second in zip(sources, sources[1:], strict=False)):
+        if any(first >= second for first, second in pairwise(sources)):
             raise InvalidBlock("messaging inherent: sources are not strictly increasing")
         if len(sources) > self.limits.max_siblings_per_block:
             raise InvalidBlock(f"messaging inherent: {len(sources)} items")

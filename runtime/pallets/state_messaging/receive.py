@@ -1,7 +1,7 @@
 """Checking one inbound item, cheapest checks first.
 
-Given an item of a collator's inherent, either everything it claims is proven against the sibling head that the relay
-parent's state holds, or it is refused with one `Refusal`. Nothing is written here.
+Given an item of a collator's inherent, either everything it claims is proven against the sibling head that
+the relay parent's state holds, or it is refused with one `Refusal`. Nothing is written here.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from runtime.pallets.state_messaging.limits import Limits
 from runtime.pallets.state_messaging.types import VERSION, InboundItem, InboundLane, LaneBatch, Message
@@ -76,10 +77,10 @@ def check_shape(item: InboundItem, limits: Limits, own_para: int) -> None:
     )
     if too_large:
         raise Refused(Refusal.TOO_LARGE)
-    if any(first >= second for first, second in zip(item.nodes, item.nodes[1:], strict=False)):
+    if any(first >= second for first, second in pairwise(item.nodes)):
         raise Refused(Refusal.NODES_NOT_SORTED)
     lanes = [batch.lane for batch in item.batches]
-    if not lanes or any(first >= second for first, second in zip(lanes, lanes[1:], strict=False)):
+    if not lanes or any(first >= second for first, second in pairwise(lanes)):
         raise Refused(Refusal.LANES_NOT_SORTED)
     if any(not batch.bodies for batch in item.batches):
         raise Refused(Refusal.LANES_NOT_SORTED)
@@ -98,7 +99,9 @@ def check_cursor(batch: LaneBatch, lane: InboundLane) -> None:
 
 
 def resolve_head(item: InboundItem) -> Header:
-    """The sibling's head, as relay state has it, if it is the one the item cites. Raises `Refused`, `HostError`."""
+    """The sibling's head, as relay state has it, if it is the one the item cites. Raises `Refused`,
+    `HostError`.
+    """
     try:
         head = sibling_head(item.source)
     except ScaleError:

@@ -1,7 +1,7 @@
 """Messages and lanes on the wire and in state.
 
-The bytes of the protocol: what a commitment commits to, what lies in the sender's state, what the receiver keeps, and
-what a collator puts into the inherent. Version 1; field order is SCALE order.
+The bytes of the protocol: what a commitment commits to, what lies in the sender's state, what the receiver
+keeps, and what a collator puts into the inherent. Version 1; field order is SCALE order.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class MessageBody(Struct):
 class Message(Struct):
     """A message in its place: the preimage of the commitment.
 
-    The receiver fills in source, destination, lane and nonce from its own expectation and never from the wire, so a
-    proof of one message cannot be passed off as another.
+    The receiver fills in source, destination, lane and nonce from its own expectation and never from the
+    wire, so a proof of one message cannot be passed off as another.
     """
 
     version: U8
@@ -49,7 +49,9 @@ class Message(Struct):
     body: MessageBody
 
     def commitment(self) -> bytes:
-        """``blake2_256(domain ++ SCALE(message))``, 32 bytes: the value in the outbox, inline in a V1 trie leaf."""
+        """``blake2_256(domain ++ SCALE(message))``, 32 bytes: the value in the outbox, inline in a V1 trie
+        leaf.
+        """
         return blake2_256(COMMITMENT_DOMAIN + self.encode())
 
 
@@ -79,7 +81,9 @@ class OutboundLane(Struct):
 
 @dataclass(frozen=True, slots=True)
 class InboundLane(Struct):
-    """The receiver's side of a lane: replay guard, flow control and evidence in one value of constant size."""
+    """The receiver's side of a lane: replay guard, flow control and evidence in one value of constant
+    size.
+    """
 
     last_delivered: U64 = 0
     """Every nonce up to this one is consumed, whatever its outcome."""
@@ -96,7 +100,9 @@ class LaneBatch(Struct):
 
     lane: U8
     first_nonce: U64
-    """Must be the receiver's ``last_delivered + 1``; stated so that a stale batch is recognised before any hashing."""
+    """Must be the receiver's ``last_delivered + 1``; stated so that a stale batch is recognised before any
+    hashing.
+    """
     bodies: tuple[MessageBody, ...]
 
 
@@ -139,12 +145,16 @@ EMPTY_INHERENT = MessagingInherent(VERSION, ())
 
 
 def lane_key(para: int, lane: int) -> bytes:
-    """``para`` (u32) ++ ``lane``, big-endian and unhashed, so that lanes of one sibling are neighbours in the trie."""
+    """``para`` (u32) ++ ``lane``, big-endian and unhashed, so that lanes of one sibling are neighbours in the
+    trie.
+    """
     return para.to_bytes(4, "big") + bytes([lane])
 
 
 def outbox_tail(dest: int, lane: int, nonce: int) -> bytes:
-    """Key of a commitment behind the ``Outbox`` prefix: consecutive nonces share nearly all of their proof."""
+    """Key of a commitment behind the ``Outbox`` prefix: consecutive nonces share nearly all of their
+    proof.
+    """
     return lane_key(dest, lane) + nonce.to_bytes(8, "big")
 
 
