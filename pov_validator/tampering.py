@@ -1,7 +1,7 @@
 """Candidates as a dishonest collator would make them: for tests and for showing what validators refuse.
 
-A PoV that is merely damaged stops at the first hash. What is interesting is a candidate whose author changed the PoV and
-then committed to the change: `recommit` makes the descriptor agree again, so that only execution can tell.
+A PoV that is merely damaged stops at the first hash. What is interesting is a candidate whose author changed the PoV
+and then committed to the change: `recommit` makes the descriptor agree again, so that only execution can tell.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from host_functions.errors import (
     MissingHostFunction,
     PileusError,
     StateUnavailable,
+    WitnessMissing,
 )
-from host_functions.errors import WitnessMissing
 from host_functions.executor import Runtime
 from pov_validator.relay_source import RelayStateSource, carries_additional_data
 from pov_validator.verdict import Abstain, AbstainReason, Invalid, InvalidReason, Valid, Verdict

@@ -1,9 +1,9 @@
 """What a validator says about a candidate: valid, invalid with a reason, or that it cannot tell.
 
-Follows ``ValidationResult`` and ``InvalidCandidate`` of the node's candidate validation [polkadot-candidate-validation];
-`Abstain` is what it reports as ``ValidationFailed``: an internal error after which no vote is cast. The difference
-carries weight: a validator that votes *invalid* starts a dispute, and whoever loses one is slashed. So nothing that
-depends on the validator rather than on the candidate may ever become `Invalid`.
+Follows ``ValidationResult`` and ``InvalidCandidate`` of the node's candidate validation
+[polkadot-candidate-validation]; `Abstain` is what it reports as ``ValidationFailed``: an internal error after which no
+vote is cast. The difference carries weight: a validator that votes *invalid* starts a dispute, and whoever loses one is
+slashed. So nothing that depends on the validator rather than on the candidate may ever become `Invalid`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class AbstainReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Valid:
-    """The candidate holds. Both forms of the outputs: as the PVF returned them and as the relay chain commits to them."""
+    """The candidate holds. Its outputs in both forms: as the PVF returned them, and as the relay chain hashes them."""
 
     result: ValidationResult
     commitments: CandidateCommitments

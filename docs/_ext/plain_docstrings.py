@@ -74,6 +74,10 @@ def convert(lines: list[str]) -> list[str]:
         if literal and indent_of(block[0]) > 0:
             result += [*block, ""]
             continue
+        if literal and result[-2].endswith("::") and len(result) == 2:
+            # Right after the first line `inspect.cleandoc` takes the block's own indentation away.
+            result += [*(f"    {line}" for line in block), ""]
+            continue
         literal = False
         if ITEM.match(block[0]) and len(inner) <= 1 and 0 not in inner:
             head, text = re.match(r"(\S+ +)(.*)", block[0], re.DOTALL).groups()  # type: ignore[union-attr]

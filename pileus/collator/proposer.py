@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from host_functions.contexts import AuthoringContext
+from host_functions.errors import SandboxError
 from host_functions.executor import Runtime
 from host_functions.state_machine.externalities import StorageChanges
 from runtime.primitives.block import Block, opaque_extrinsic
@@ -20,6 +21,7 @@ from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.header import Header
 from runtime.primitives.inherent import InherentData
 from runtime.primitives.scale import vec
+from runtime.support.dispatch import InvalidTransaction, TransactionValidity
 from runtime.trie.layout import Layout
 
 __all__ = ["Proposal", "RefusedExtrinsic", "propose"]
@@ -35,13 +37,16 @@ class RefusedExtrinsic:
     """An extrinsic of the pool that did not go into the block."""
 
     extrinsic: bytes
-    result: bytes
-    """SCALE of the ``ApplyExtrinsicResult``; empty if the block was full."""
+    reason: str
+    is_future: bool
+    """Whether it may go into a later block: its nonce is ahead, or the block was full."""
 
-    @property
-    def is_future(self) -> bool:
-        """Whether it may become valid later: its nonce is ahead, or the block was full."""
-        return self.result in (b"", b"\x01\x00\x02", b"\x01\x00\x06")
+
+_FUTURE = (
+    InvalidTransaction(TransactionValidity.FUTURE),
+    InvalidTransaction(TransactionValidity.EXHAUSTS_RESOURCES),
+)
+FUTURE_RESULTS = tuple(b"\x01" + error.encode() for error in _FUTURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +110,16 @@ def propose(
     length = sum(map(len, included))
     for extrinsic in pool:
         if state.storage_proof_size() + length + len(extrinsic) > room:
-            refused.append(RefusedExtrinsic(extrinsic, b""))
+            refused.append(RefusedExtrinsic(extrinsic, "the block is full", is_future=True))
             continue
         state.begin_host_transaction()
-        result = call("BlockBuilder_apply_extrinsic", extrinsic)
+        try:
+            result = call("BlockBuilder_apply_extrinsic", extrinsic)
+        except (InvalidBlock, SandboxError) as error:
+            # The runtime panicked: the extrinsic would make any block invalid (an inherent in the pool, for example).
+            state.rollback_host_transaction()
+            refused.append(RefusedExtrinsic(extrinsic, str(error), is_future=False))
+            continue
         if result.startswith(b"\x00"):
             state.commit_host_transaction()
             included.append(extrinsic)
@@ -116,7 +127,10 @@ def propose(
             length += len(extrinsic)
         else:
             state.rollback_host_transaction()
-            refused.append(RefusedExtrinsic(extrinsic, result))
+            future = result in FUTURE_RESULTS
+            refused.append(
+                RefusedExtrinsic(extrinsic, f"ApplyExtrinsicResult 0x{result.hex()}", is_future=future)
+            )
 
     # FINALIZE
     final = Header.decode(call("BlockBuilder_finalize_block", b""))

@@ -1,8 +1,8 @@
 """Every message of a run, from being sent to being consumed.
 
 The ledger is fed from events of *included* parachain blocks, so a message counts as sent when the relay chain has
-included the block that sent it, and as delivered when it has included the block that consumed it. Latencies are in relay
-blocks between the two.
+included the block that sent it, and as delivered when it has included the block that consumed it. Latencies are in
+relay blocks between the two.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import msgspec
 from host_functions.errors import StateUnavailable
 from host_functions.executor import NativeRuntime, Runtime
 from pileus.network.record import FORMAT, NODES, RecordError
+from pileus.network.strict import explain
 from pov_validator import RelayStateSource, Verdict, validate_candidate
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.hashing import blake2_256
@@ -173,7 +174,7 @@ def _read_json(path: Path, shape: type[F]) -> F:
     try:
         return msgspec.json.decode(_read(path), type=shape)
     except msgspec.DecodeError as error:
-        raise RecordError(f"{path}: {error}") from error
+        raise RecordError(f"{path}: {explain(error)}") from error
 
 
 def _read(path: Path) -> bytes:

@@ -15,8 +15,8 @@ from pileus.collator.message_source import SiblingMessageSource
 from pileus.network.messages import MessageId, MessageLedger
 from pileus.network.parachain import RunningParachain, dev_keypair, load_runtime, message_payload
 from pileus.network.report import CandidateReport, ImportReport, SlotReport, pov_parts
-from pileus.network.totals import RunTotals
 from pileus.network.topology import RelayStateMode, Topology
+from pileus.network.totals import RunTotals
 from pileus.relay_chain.backing import BackingOutcome, Validator
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.chain import BuiltBlock, RelayChain

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from host_functions.errors import PileusError
+from pileus.network.strict import explain
 
 __all__ = [
     "Collator",
@@ -37,6 +38,9 @@ __all__ = [
 
 MAX_TOPOLOGY_BYTES = 1024 * 1024
 """Largest file read, in bytes: far above any topology a person writes."""
+
+INCLUSION_DELAY = 2
+"""Relay blocks from the relay parent of a candidate to its inclusion, when everything goes well."""
 
 MAX_CHAINS = 100
 MAX_NODES = 1000
@@ -165,25 +169,9 @@ def parse_topology(text: str) -> Topology:
     try:
         topology = msgspec.convert(document, Topology)
     except msgspec.ValidationError as error:
-        raise TopologyError(_path_first(str(error))) from error
+        raise TopologyError(explain(error, _expected_keys)) from error
     _check(topology)
     return topology
-
-
-_MESSAGE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
-_UNKNOWN = re.compile(r"^Object contains unknown field `(?P<field>.*)`$", re.DOTALL)
-_REQUIRED = re.compile(r"^Object missing required field `(?P<field>.*)`$", re.DOTALL)
-
-
-def _path_first(message: str) -> str:
-    """msgspec's message with the path in front: ``$.parachains[0].id: expected `int`, got `str```."""
-    match = _MESSAGE.match(message)
-    what, path = (match["what"], match["path"] or "$") if match else (message, "$")
-    if unknown := _UNKNOWN.match(what):
-        return f"{path}.{unknown['field'][:64]}: unknown key, expected {_expected_keys(path)}"
-    if required := _REQUIRED.match(what):
-        return f"{path}.{required['field']}: expected this key, it is missing"
-    return f"{path}: {what[:1].lower()}{what[1:]}"
 
 
 _STRUCT_AT: dict[str, type[msgspec.Struct]] = {
@@ -223,6 +211,11 @@ def _check(topology: Topology) -> None:
         )
         if para.execution != "native":
             raise TopologyError(f'{where}.execution: "{para.execution}" is not built yet, expected "native"')
+    if topology.relaychain.finality_lag + topology.relaychain.state_pruning <= INCLUSION_DELAY:
+        raise TopologyError(
+            f"$.relaychain.state_pruning: expected more than {INCLUSION_DELAY} together with finality_lag, "
+            "or a relay parent's state is gone before its candidates are included"
+        )
     validators = sum(node.validator for node in topology.relaychain.nodes)
     if validators < len(paras):
         raise TopologyError(

@@ -1,8 +1,8 @@
 """Relay blocks: a real header with a BABE pre-digest and seal, around the model's body.
 
 Follows [sp-runtime] for the header and [sp-consensus-babe] for its digest items, with secondary slots only: the
-validator ``slot % validators`` authors, no VRF. The body is the model's own: the backed candidates as ``BackedCandidate``
-bytes, one opaque extrinsic each.
+validator ``slot % validators`` authors, no VRF. The body is the model's own: each backed candidate, as
+``BackedCandidate`` bytes, is one opaque extrinsic.
 """
 
 from __future__ import annotations

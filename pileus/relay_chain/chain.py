@@ -31,7 +31,7 @@ from pileus.relay_chain.statements import BackedCandidate, SigningContext
 from pileus.relay_chain.storage import RelayState, RelayStateBuilder
 from runtime.primitives.parachain import CommittedCandidateReceipt
 
-__all__ = ["BuiltBlock", "RelayChain", "UnknownRelayBlock"]
+__all__ = ["BuiltBlock", "RelayChain", "UnknownPara", "UnknownRelayBlock"]
 
 
 class UnknownRelayBlock(PileusError):
@@ -40,6 +40,14 @@ class UnknownRelayBlock(PileusError):
     def __init__(self, block: bytes) -> None:
         super().__init__(f"relay block 0x{block.hex()} is unknown")
         self.block = block
+
+
+class UnknownPara(PileusError):
+    """A para that is not registered on this relay chain."""
+
+    def __init__(self, para_id: int) -> None:
+        super().__init__(f"para {para_id} is not registered")
+        self.para_id = para_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +131,19 @@ class RelayChain:
         return tuple(result)
 
     def group_of(self, para_id: int, relay_parent: RelayBlock) -> tuple[Validator, ...]:
-        """The validators who back the para's candidates built on `relay_parent`. Groups rotate over the cores."""
+        """The validators who back the para's candidates built on `relay_parent`. Groups rotate over the cores.
+
+        Raises `UnknownPara`.
+        """
         rotations = relay_parent.number // self.config.group_rotation_frequency
-        return self._groups[(self.core_of[para_id] + rotations) % len(self._groups)]
+        return self._groups[(self._core(para_id) + rotations) % len(self._groups)]
 
     def signing_context(self, relay_parent: RelayBlock) -> SigningContext:
         """What backing statements about candidates built on `relay_parent` are bound to."""
         return SigningContext(self.config.epoch_at(relay_parent.slot), relay_parent.hash)
 
     def back(self, collation: Collation, *, carried: bool) -> BackingOutcome:
-        """Let the para's group judge a collation. Raises `UnknownRelayBlock` for its relay parent.
+        """Let the para's group judge a collation. Raises `UnknownPara`, and `UnknownRelayBlock` for its relay parent.
 
         `carried` says where the validators take relay state from: the PoV, or their own database.
         """
@@ -144,15 +155,14 @@ class RelayChain:
             collation,
             self.group_of(collation.para_id, relay_parent),
             self.signing_context(relay_parent),
-            core_index=self.core_of[collation.para_id],
+            core_index=self._core(collation.para_id),
             carried=carried,
             registered_code_hash=registered,
         )
 
     def queue_downward_message(self, para_id: int, message: bytes) -> None:
-        """Send a message to a para with the next block."""
-        if para_id not in self.core_of:
-            raise ValueError(f"para {para_id} is not registered")
+        """Send a message to a para with the next block. Raises `UnknownPara`."""
+        self._core(para_id)
         self._downward.append((para_id, message))
 
     def build_block(
@@ -198,6 +208,12 @@ class RelayChain:
         if block.hash in self._held:
             self._held.remove(block.hash)
             self.database.release(block.state_root)
+
+    def _core(self, para_id: int) -> int:
+        try:
+            return self.core_of[para_id]
+        except KeyError:
+            raise UnknownPara(para_id) from None
 
     def _initialize(self, state: RelayStateBuilder, parent: RelayBlock, slot: int) -> None:
         state.set_current_slot(slot)

@@ -16,7 +16,6 @@ from enum import Enum
 
 from host_functions.errors import PileusError
 from pileus.relay_chain.block import RelayBlock
-from pileus.relay_chain.statements import BackedCandidate
 from pileus.relay_chain.genesis import RelayChainConfig
 from pileus.relay_chain.storage import RelayState, RelayStateBuilder
 from runtime.primitives.hashing import blake2_256
@@ -29,7 +28,7 @@ from runtime.primitives.parachain import (
     split_upward_messages,
 )
 
-__all__ = ["CandidateRefused", "RefusalReason", "Refusal", "check_candidate", "enact_candidate"]
+__all__ = ["CandidateRefused", "Refusal", "RefusalReason", "check_candidate", "enact_candidate"]
 
 
 class RefusalReason(Enum):

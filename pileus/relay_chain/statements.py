@@ -20,8 +20,8 @@ __all__ = [
     "ImplicitVote",
     "Seconded",
     "SigningContext",
-    "ValidityAttestation",
     "ValidStatement",
+    "ValidityAttestation",
     "signing_payload",
 ]
 

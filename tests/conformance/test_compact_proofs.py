@@ -81,12 +81,14 @@ def test_reference_cases(cases: Callable[[str], list[Case]]) -> None:
         root, store, consumed = decode_compact(items, layout, unhex(case["root"]))
         assert (root, consumed) == (unhex(case["expect"]["root"]), case["expect"]["consumed"]), case["id"]
         for key, value in case["items"]:
-            try:
-                assert lookup(store, root, unhex(key), layout) == unhex(value), case["id"]
-            except MissingNode:
-                pass  # the proof is partial
+            want = None if value is None else unhex(value)
+            assert lookup(store, root, unhex(key), layout) == want, case["id"]
         if case.get("trie_db_reencode_equal"):
-            assert encode_compact(store, root, layout) == items[:consumed], case["id"]
+            if "dedup" in case["id"]:
+                encoded = encode_compact_skip_duplicates(store, root, layout, SeenHashes())
+            else:
+                encoded = encode_compact(store, root, layout)
+            assert encoded == items[:consumed], case["id"]
 
 
 def test_one_seen_set_through_two_encodings(cases: Callable[[str], list[Case]]) -> None:
@@ -108,7 +110,9 @@ def test_real_proofs_in_compact_form(vectors: Vectors, cases: Callable[[str], li
         assert consumed == case["expect"]["consumed"] == case["items_count"], case["id"]
         assert encode_compact(store, root, LAYOUT_V1) == items, case["id"]
         without_duplicates = encode_compact_skip_duplicates(store, root, LAYOUT_V1, SeenHashes())
-        assert len(without_duplicates) == case.get("encoded_skip_duplicates_items", len(items)), case["id"]
+        duplicate_free = case.get("encoded_skip_duplicates_items")
+        want = items if duplicate_free is None else [unhex(item) for item in duplicate_free]
+        assert without_duplicates == want, case["id"]
         assert decode_compact(without_duplicates, LAYOUT_V1, root)[1] == store, case["id"]
         for query in case["queries"]:
             check_query(store, root, query, case["id"])
@@ -159,7 +163,7 @@ def test_archives(vectors_dir: Path, cases: Callable[[str], list[Case]]) -> None
         root, store, consumed = decode_compact(items, LAYOUT_V1)
         expect = case["expect"]
         assert (root, consumed) == (unhex(expect["root"]), expect["consumed"])
-        assert len(store) == len(set(store.values())) > 0
+        assert len(store) == expect["db_entries"]
         plain = encode_compact(store, root, LAYOUT_V1)
         assert len(plain) == case["trie_db_plain_items"]
         deduplicated = encode_compact_skip_duplicates(store, root, LAYOUT_V1, SeenHashes())

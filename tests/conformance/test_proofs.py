@@ -114,7 +114,9 @@ def test_scale_form(cases: list[dict[str, Any]]) -> None:
 
 
 def test_every_flipped_byte_of_a_real_proof_is_noticed(vectors: Vectors) -> None:
-    case = next(case for case in vectors("proofs") if case["id"] == "westend-dday-paras-heads-1000-block-24915815")
+    case = next(
+        case for case in vectors("proofs") if case["id"] == "westend-dday-paras-heads-1000-block-24915815"
+    )
     nodes, root = nodes_of(case), unhex(case["root"])
     key, (_, value) = unhex(case["expect"][0]["key"]), expected(case["expect"][0])
     assert verify_proof(root, nodes, [key], LAYOUT_V1) == {key: value}

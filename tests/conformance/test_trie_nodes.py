@@ -145,7 +145,9 @@ def test_next_key_on_a_proof(cases: Callable[..., list[Case]], proof: Callable[[
         # Nothing lies between an odd path and the even path before it in the one case that has an odd one.
         key = bytes.fromhex(nibbles[: len(nibbles) & ~1])
         if case["valid"]:
-            assert next_key(proof(case), unhex(case["root"]), LAYOUT_V1, key) == unhex(case["expected"]), case["id"]
+            assert next_key(proof(case), unhex(case["root"]), LAYOUT_V1, key) == unhex(case["expected"]), (
+                case["id"]
+            )
         else:
             with pytest.raises(MissingNode):
                 next(iterate_keys(proof(case), unhex(case["root"]), LAYOUT_V1, after=key))

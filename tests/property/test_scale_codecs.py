@@ -275,6 +275,8 @@ def test_generated_code_equals_combinators(case: tuple[Codec[Any], Any]) -> None
 
 @given(codec_and_damaged())
 @example((vec(u32), bytes.fromhex("02000000")))
+@example((vec(u32), bytes.fromhex("0100")))
+@example((vec(boolean), bytes.fromhex("0402")))
 @example((codec_of(tuple[parachain.InboundHrmpMessage, ...]), b"\x04" * 3))
 def test_damaged_input_is_refused_or_decodes_alike(case: tuple[Codec[Any], bytes]) -> None:
     codec, data = case

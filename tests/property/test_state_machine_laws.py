@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from runtime.trie.recorder import Recorder
 KEYS = st.binary(max_size=3) | st.sampled_from([b"k" * 33, b"k" * 33 + b"\x00", b"l" * 33])
 ENTRIES = st.dictionaries(KEYS, st.binary(max_size=40), max_size=12)
 CHANGES = st.dictionaries(KEYS, st.none() | st.binary(max_size=40), max_size=8)
+ACCESSES = st.lists(st.tuples(st.booleans(), KEYS), max_size=6)
+"""Keys, each with whether it is appended to or only read."""
 LAYOUTS = st.sampled_from([LAYOUT_V0, LAYOUT_V1])
 
 
@@ -79,26 +82,19 @@ def test_every_recorded_node_is_needed(
     *outcome, recorded = execute(lambda recorder: FullBackend(recorder, root), nodes)
     assert isinstance(recorded, dict)
     assert [*execute(lambda recorder: WitnessBackend(recorder, root), recorded)][:-1] == outcome
-    if recorded.keys() - {LAYOUT_V1.empty_root}:
-        lost = data.draw(st.sampled_from(sorted(recorded.keys() - {LAYOUT_V1.empty_root})))
+    needed = sorted(recorded.keys() - {LAYOUT_V1.empty_root})
+    if needed:
+        lost = data.draw(st.sampled_from(needed))
         clipped = {digest: node for digest, node in recorded.items() if digest != lost}
-        try:
+        with pytest.raises(WitnessMissing) as missing:
             execute(lambda recorder: WitnessBackend(recorder, root), clipped)
-        except WitnessMissing as error:
-            assert error.node == lost
-        else:
-            raise AssertionError("a recorded node was not needed")
-        try:
+        assert missing.value.node == lost
+        with pytest.raises(StateUnavailable) as unavailable:
             execute(lambda recorder: FullBackend(recorder, root), clipped)
-        except StateUnavailable as error:
-            assert (error.at, error.node) == (root, lost)
-        else:
-            raise AssertionError("a recorded node was not needed")
+        assert (unavailable.value.at, unavailable.value.node) == (root, lost)
 
 
-@given(
-    ENTRIES, st.lists(st.tuples(st.booleans(), KEYS), max_size=6), st.lists(st.tuples(st.booleans(), KEYS))
-)
+@given(ENTRIES, ACCESSES, ACCESSES)
 def test_what_is_rolled_back_was_never_read(
     entries: dict[bytes, bytes], kept: list[tuple[bool, bytes]], refused: list[tuple[bool, bytes]]
 ) -> None:

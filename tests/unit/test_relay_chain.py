@@ -14,7 +14,7 @@ from host_functions.interfaces.relay_chain_state import read_relay_state
 from pileus.keyring import Keypair
 from pileus.relay_chain.backing import BackingOutcome, Validator, backing_threshold, groups
 from pileus.relay_chain.block import RelayBlock, extrinsics_of, extrinsics_root, slot_of
-from pileus.relay_chain.chain import RelayChain, UnknownRelayBlock
+from pileus.relay_chain.chain import RelayChain, UnknownPara, UnknownRelayBlock
 from pileus.relay_chain.genesis import MODEL_CODE, ParaGenesis, RelayChainConfig
 from pileus.relay_chain.in_process import RelayChainInProcessInterface
 from pileus.relay_chain.inclusion import RefusalReason
@@ -48,6 +48,7 @@ from runtime.primitives.scale import byte_vec, u32, u64, vec
 from runtime.trie.layout import LAYOUT_V1
 from runtime.trie.proof import verify_proof
 
+DEFAULTS = RelayChainConfig()
 NAMES = ("alice", "bob", "charlie", "dave", "eve", "ferdie")
 KEYPAIRS = {name: Keypair.from_uri(f"//{name.capitalize()}") for name in NAMES}
 
@@ -109,7 +110,7 @@ def collate(
 
 
 def make_chain(
-    config: RelayChainConfig = RelayChainConfig(),
+    config: RelayChainConfig = DEFAULTS,
     *,
     paras: Sequence[int] = (1000, 2000),
     names: Sequence[str] = NAMES,
@@ -296,6 +297,11 @@ class TestBacking:
         for _, verdict in outcome.verdicts:
             assert isinstance(verdict, Invalid)
             assert verdict.reason is InvalidReason.COMMITMENTS_HASH_MISMATCH
+
+    def test_a_para_that_is_not_registered_has_no_backers(self) -> None:
+        chain = make_chain()
+        with pytest.raises(UnknownPara, match="3000"):
+            chain.back(replace(collate(chain, 1000), para_id=3000), carried=False)
 
     def test_other_code_than_the_registered_is_invalid_for_backers(self) -> None:
         chain = make_chain()
@@ -600,7 +606,7 @@ class TestDownwardMessages:
         assert not chain.build_block([before], parent=seen.hash).refused
 
     def test_no_message_to_strangers(self) -> None:
-        with pytest.raises(ValueError, match="3000"):
+        with pytest.raises(UnknownPara, match="3000"):
             make_chain().queue_downward_message(3000, b"hello")
 
 

@@ -1,0 +1,159 @@
+"""Topology files: what is accepted, and that every refusal names the path and what was expected there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pileus.network.topology import MAX_TOPOLOGY_BYTES, Topology, TopologyError, parse_topology, read_topology
+
+MINIMAL = """
+[relaychain]
+[[relaychain.nodes]]
+name = "alice"
+
+[[parachains]]
+id = 1000
+[[parachains.collators]]
+name = "collator"
+"""
+
+
+def refused(text: str) -> str:
+    with pytest.raises(TopologyError) as caught:
+        parse_topology(text)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_defaults() -> None:
+    topology = parse_topology(MINIMAL)
+    assert (topology.settings.seed, topology.settings.relay_state) == (0, "own")
+    (para,) = topology.parachains
+    assert (para.name, para.runtime, para.execution) == ("para-1000", "runtime.chains.demo", "native")
+    assert topology.traffic == ()
+    assert topology.relaychain.nodes[0].validator
+
+
+def test_the_example(repository: Path) -> None:
+    text, topology = read_topology(repository / "examples" / "two_parachains.toml")
+    assert topology == parse_topology(text)
+    assert [para.id for para in topology.parachains] == [1000, 2000]
+    assert {(traffic.source, traffic.destination) for traffic in topology.traffic} == {
+        (1000, 2000),
+        (2000, 1000),
+    }
+
+
+SECOND_NODE = '[[relaychain.nodes]]\nname = "bob"\n'
+SECOND_PARA = '[[parachains]]\nid = 2000\n[[parachains.collators]]\nname = "collator"\n'
+TWO = MINIMAL.replace("[[parachains]]", SECOND_NODE + "[[parachains]]", 1) + SECOND_PARA
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "expected"),
+    [
+        (MINIMAL.replace("id = 1000", 'id = "1000"'), "$.parachains[0].id", "expected `int`, got `str`"),
+        (MINIMAL.replace("id = 1000", "id = 0"), "$.parachains[0].id", ">= 1"),
+        (MINIMAL.replace("id = 1000", "id = 4294967296"), "$.parachains[0].id", "<= 4294967295"),
+        (MINIMAL.replace("id = 1000", ""), "$.parachains[0].id", "missing"),
+        (
+            MINIMAL.replace("id = 1000", "idd = 1000"),
+            "$.parachains[0].idd",
+            "unknown key, expected one of chain, coll",
+        ),
+        (
+            MINIMAL.replace("[[parachains.collators]]\n", "[[parachains.nodes]]\n"),
+            "$.parachains[0].nodes",
+            "collators",
+        ),
+        (MINIMAL + "[setting]\n", "$.setting", "relaychain"),
+        (
+            MINIMAL.replace("id = 1000", 'id = 1000\nexecution = "wasm"'),
+            "$.parachains[0].execution",
+            "not built yet",
+        ),
+        (
+            MINIMAL.replace("id = 1000", 'id = 1000\nexecution = "both"'),
+            "$.parachains[0].execution",
+            "not built yet",
+        ),
+        (MINIMAL.replace("id = 1000", 'id = 1000\nexecution = "jit"'), "$.parachains[0].execution", "jit"),
+        (MINIMAL.replace("id = 1000", 'id = 1000\nruntime = "../evil"'), "$.parachains[0].runtime", "regex"),
+        (MINIMAL.replace("id = 1000", 'id = 1000\nchain = "a/b"'), "$.parachains[0].chain", "regex"),
+        (MINIMAL + "[settings]\nseed = -1\n", "$.settings.seed", ">= 0"),
+        (MINIMAL + "[settings]\nseed = 1.5\n", "$.settings.seed", "expected `int`"),
+        (MINIMAL + '[settings]\nrelay_state = "trust"\n', "$.settings.relay_state", "trust"),
+        (MINIMAL + "[settings]\nblocks = 0\n", "$.settings.blocks", ">= 1"),
+        ("[relaychain]\nnodes = []\n" + SECOND_PARA, "$.relaychain.nodes", "length >= 1"),
+        (MINIMAL + SECOND_PARA, "$.relaychain.nodes", "at least one validator per parachain, got 1 for 2"),
+        (TWO.replace("id = 2000", "id = 1000"), "$.parachains[1].id", "1000 is also $.parachains[0].id"),
+        (
+            TWO.replace('"bob"', '"alice"'),
+            "$.relaychain.nodes[1].name",
+            "'alice' is also $.relaychain.nodes[0].name",
+        ),
+        (
+            TWO.replace("id = 1000", 'id = 1000\nchain = "para-2000"'),
+            "$.parachains[1].chain",
+            "'para-2000' is also $.parachains[0].chain",
+        ),
+        (
+            MINIMAL + '[[parachains.collators]]\nname = "collator"\n',
+            "$.parachains[0].collators[1].name",
+            "'collator' is also $.parachains[0].collators[0].name",
+        ),
+        (TWO + "[[traffic]]\nfrom = 1000\nto = 3000\n", "$.traffic[0].to", "(1000, 2000), got 3000"),
+        (TWO + "[[traffic]]\nfrom = 3000\nto = 1000\n", "$.traffic[0].from", "got 3000"),
+        (TWO + "[[traffic]]\nfrom = 1000\nto = 1000\n", "$.traffic[0].to", "another parachain"),
+        (TWO + "[[traffic]]\nfrom = 1000\n", "$.traffic[0].to", "missing"),
+        (TWO + "[[traffic]]\nfrom = 1000\nto = 2000\nsize = -1\n", "$.traffic[0].size", ">= 0"),
+        (
+            MINIMAL.replace("[relaychain]", "[relaychain]\nfinality_lag = 1\nstate_pruning = 1"),
+            "$.relaychain.state_pruning",
+            "expected more than 2 together with finality_lag",
+        ),
+        ("relaychain = 3", "$.relaychain", "expected `object`, got `int`"),
+    ],
+)
+def test_refusals_name_the_path(text: str, path: str, expected: str) -> None:
+    message = refused(text)
+    assert message.startswith(f"{path}: ")
+    assert expected in message
+
+
+@pytest.mark.parametrize("text", ["[[", "a = ", "\x00", "a = 1\na = 2\n", "x = " + "[" * 5000])
+def test_what_is_not_toml(text: str) -> None:
+    assert "TOML" in refused(text)
+
+
+@given(st.text(alphabet="[]{}=.\"' \n#abrelaychinodspt0123456789-", max_size=200))
+def test_no_text_gives_anything_but_a_topology_or_a_topology_error(text: str) -> None:
+    try:
+        assert isinstance(parse_topology(text), Topology)
+    except TopologyError:
+        pass
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe")
+    large = tmp_path / "large.toml"
+    large.write_bytes(b"#" * (MAX_TOPOLOGY_BYTES + 1))
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(MINIMAL.replace("id = 1000", "id = -1"))
+    for path, expected in (
+        (tmp_path / "missing.toml", "No such file"),
+        (tmp_path, "directory"),
+        (binary, "not UTF-8"),
+        (large, "larger than"),
+        (wrong, "$.parachains[0].id"),
+    ):
+        with pytest.raises(TopologyError) as caught:
+            read_topology(path)
+        assert str(path) in str(caught.value)
+        assert expected in str(caught.value)
