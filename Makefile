@@ -18,7 +18,7 @@ help:
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "Pileus needs Python 3.11 or newer, and '$(PYTHON)' is none ($$($(PYTHON) -V 2>&1)). Try: make PYTHON=python3.12 ..." >&2; exit 1; }
+	  echo "Pileus needs Python 3.11 or newer, and '$(PYTHON)' is none ($$($(PYTHON) -V 2>&1 | head -n 1)). Try: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "Setting up $(VENV) (once) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'

@@ -61,7 +61,13 @@ def measure(subject: str, floor: Contender, contenders: Sequence[Contender], rou
     for contender, times in zip(everything, samples, strict=True):
         ratios = [own / base for own, base in zip(times, samples[0], strict=True)]
         rows.append(
-            Row(subject, contender.name, statistics.median(times) * 1e6, statistics.median(ratios), contender.goal)
+            Row(
+                subject,
+                contender.name,
+                statistics.median(times) * 1e6,
+                statistics.median(ratios),
+                contender.goal,
+            )
         )
     return rows
 

@@ -44,7 +44,9 @@ def item_prefix(pallet: bytes, item: bytes) -> bytes:
 
 
 CHANNELS = 10
-HEADS = [item_prefix(b"Xcm", b"MqcHead") + blake2b(b"c%d" % i, digest_size=16).digest() for i in range(CHANNELS)]
+HEADS = [
+    item_prefix(b"Xcm", b"MqcHead") + blake2b(b"c%d" % i, digest_size=16).digest() for i in range(CHANNELS)
+]
 RECEIPTS = item_prefix(b"Ismp", b"Receipts")
 
 
@@ -94,7 +96,9 @@ def proof_of(nodes: int) -> tuple[bytes, list[bytes], tuple[bytes, ...]]:
 def verify(rounds: int) -> list[Row]:
     root, keys, nodes = proof_of(PROOF_NODES)
     contender = Contender(
-        f"verify {len(nodes)} nodes, {len(keys)} keys", lambda: verify_proof(root, nodes, keys, LAYOUT_V1), 3.5
+        f"verify {len(nodes)} nodes, {len(keys)} keys",
+        lambda: verify_proof(root, nodes, keys, LAYOUT_V1),
+        3.5,
     )
     return measure("verify a storage proof", hash_floor(nodes), [contender], rounds)
 

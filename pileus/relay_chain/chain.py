@@ -115,9 +115,13 @@ class RelayChain:
     def __contains__(self, block: object) -> bool:
         return block in self._blocks
 
+    def has_state(self, block: RelayBlock) -> bool:
+        """Whether the state after `block` is held. Another block with the same root does not count."""
+        return block.hash in self._held
+
     def state(self, block: RelayBlock) -> RelayState:
         """The state after `block`. Raises `StateUnavailable` once it is pruned."""
-        if block.hash not in self._held:
+        if not self.has_state(block):
             raise StateUnavailable(block.state_root)
         return RelayState(self.database, block.state_root)
 
@@ -149,7 +153,7 @@ class RelayChain:
         """
         relay_parent = self.block(collation.descriptor.relay_parent)
         registered: bytes | None = None
-        if relay_parent.hash in self._held:
+        if self.has_state(relay_parent):
             registered = self.state(relay_parent).code_hash(collation.para_id)
         return back_candidate(
             collation,
@@ -182,7 +186,7 @@ class RelayChain:
         slot = parent_block.slot + 1 if slot is None else slot
         if slot <= parent_block.slot:
             raise ValueError(f"slot {slot} is not after slot {parent_block.slot} of the parent")
-        if parent_block.hash not in self._held:
+        if not self.has_state(parent_block):
             raise StateUnavailable(parent_block.state_root)
         state = RelayStateBuilder(self.database, parent_block.state_root)
         self._initialize(state, parent_block, slot)
@@ -205,7 +209,7 @@ class RelayChain:
 
     def prune_state(self, block: RelayBlock) -> None:
         """Drop the state after `block` now, whatever the pruning window says. No effect if it is gone already."""
-        if block.hash in self._held:
+        if self.has_state(block):
             self._held.remove(block.hash)
             self.database.release(block.state_root)
 
@@ -255,7 +259,7 @@ class RelayChain:
             raise CandidateRefused(RefusalReason.INVALID_BACKING, fault)
 
     def _import(self, block: RelayBlock) -> None:
-        if block.hash in self._held:
+        if self.has_state(block):
             # The same block once more: its state was retained twice.
             self.database.release(block.state_root)
             return

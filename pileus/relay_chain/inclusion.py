@@ -4,8 +4,9 @@ Follows ``runtime/parachains/src/inclusion`` and ``paras_inherent`` [polkadot-in
 ``verify_backed_candidate`` and of the candidate's outputs, and ``enact_candidate``. A candidate backed in block N is
 pending availability; with every validator reporting its chunk, it is included in block N + 1.
 
-Not modelled: HRMP channels (none can be opened, so outbound messages are refused), code upgrades (refused), the
-queue behind upward messages (they count as dispatched at once), elastic scaling.
+Not modelled: the storage of candidates pending availability (a block has them beside its state), HRMP channels (none
+can be opened, so outbound messages are refused), code upgrades (refused), the queue behind upward messages (they count
+as dispatched at once), elastic scaling.
 """
 
 from __future__ import annotations

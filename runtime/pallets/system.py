@@ -282,14 +282,13 @@ class System(Pallet):
         self.Digest.append(item)
 
     def deposit_event_of(self, pallet_index: int, event: Variant) -> None:
-        """Append an `EventRecord`. Events before the first block are not kept, as in FRAME."""
-        if self.Number.get() == 0:
+        """Append an `EventRecord`. Outside a block, at genesis, there is no phase and events are not kept."""
+        phase = host.get(self.ExecutionPhase.key())
+        if phase is None:
             return
-        phase = self.ExecutionPhase.get() or Initialization()
         self.EventCount.put(self.EventCount.get() + 1)
-        host.append(
-            self.Events.key(), phase_codec.encode(phase) + bytes([pallet_index]) + event.encode() + b"\x00"
-        )
+        # The phase is stored as it stands in the record, so it need not be decoded for each event.
+        host.append(self.Events.key(), b"%b%c%b\x00" % (phase, pallet_index, event.encode()))
 
     def account_nonce(self, who: bytes) -> int:
         """Next nonce of an account."""

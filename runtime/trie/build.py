@@ -9,6 +9,7 @@ once, and the memory used besides the store is one path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from itertools import chain
 
 from runtime.primitives.scale import encode_compact
 from runtime.trie.layout import EMPTY_NODE, HASH_LENGTH, Layout
@@ -41,9 +42,9 @@ def trie_root(
     otherwise). `store`, when given, receives every node and detached value under its hash.
     """
     pairs = iter(sorted(entries.items()) if isinstance(entries, Mapping) else entries)
-    digest = layout.digest
-    current = next(pairs, None)
-    if current is None:
+    digest, threshold = layout.digest, layout.threshold
+    key, value = next(pairs, (b"", None))
+    if value is None:
         if store is not None:
             store[layout.empty_root] = EMPTY_NODE
         return layout.empty_root
@@ -51,74 +52,72 @@ def trie_root(
     stack: list[_OpenBranch] = []
     left = -1  # depth of the innermost open branch above the current key, -1 when there is none
     node = b""
-    while current is not None:
-        key, value = current
-        path = key.hex()
-        current = next(pairs, None)
+    for following in chain(pairs, (None,)):
         right = -1
-        if current is not None:
-            following = current[0]
-            if following <= key:
-                raise ValueError(f"trie entries out of order: 0x{following.hex()} after 0x{key.hex()}")
-            right = shared_nibbles(key, following)
-        if right == len(path):
+        if following is not None:
+            if following[0] <= key:
+                raise ValueError(f"trie entries out of order: 0x{following[0].hex()} after 0x{key.hex()}")
+            right = shared_nibbles(key, following[0])
+        nibbles = 2 * len(key)
+        if right == nibbles:
             # The next key continues this one: this entry is the value of a branch.
             stack.append(_OpenBranch(right, value))
-            left = right
-            continue
-        if right > left:
-            stack.append(_OpenBranch(right, None))
-            left = right
-
-        start = left + 1
-        node = _leaf(key, start, value, layout, store)
-        while start:
-            # The path to `node` has `start` nibbles: it is a child of the innermost open branch.
-            branch = stack[-1]
-            size = len(node)
-            if size >= HASH_LENGTH:
-                hash_ = digest(node)
-                if store is not None:
-                    store[hash_] = node
-                branch.references.append(b"\x80" + hash_)
-            else:
-                branch.references.append(BYTE[size << 2] + node)
-            branch.bitmap |= BIT[path[start - 1]]
-            if branch.depth <= right:
-                break
-            # The next key leaves this branch: it is complete.
-            stack.pop()
-            left = stack[-1].depth if stack else -1
+        else:
             if right > left:
                 stack.append(_OpenBranch(right, None))
                 left = right
+
+            # The leaf. Leaves are most nodes of a trie: their one-byte headers and lengths are looked up
+            # here, not computed by the codec.
             start = left + 1
-            node = _branch(branch, path[start : branch.depth], layout, store)
+            nibbles -= start
+            half = start >> 1
+            partial = BYTE[key[half] & 15] + key[half + 1 :] if start & 1 else key[half:]
+            size = len(value)
+            if size >= threshold:
+                value_hash = digest(value)
+                if store is not None:
+                    store[value_hash] = value
+                node = (
+                    (BYTE[0x20 | nibbles] if nibbles < 31 else encode_header(HASHED, nibbles))
+                    + partial
+                    + value_hash
+                )
+            else:
+                header = BYTE[0x40 | nibbles] if nibbles < 63 else encode_header(INLINE, nibbles)
+                node = header + partial + (BYTE[size << 2] if size < 64 else encode_compact(size)) + value
+
+            path = key.hex()
+            while start:
+                # The path to `node` has `start` nibbles: it is a child of the innermost open branch.
+                branch = stack[-1]
+                size = len(node)
+                if size >= HASH_LENGTH:
+                    hash_ = digest(node)
+                    if store is not None:
+                        store[hash_] = node
+                    branch.references.append(b"\x80" + hash_)
+                else:
+                    branch.references.append(BYTE[size << 2] + node)
+                branch.bitmap |= BIT[path[start - 1]]
+                if branch.depth <= right:
+                    break
+                # The next key leaves this branch: it is complete.
+                stack.pop()
+                left = stack[-1].depth if stack else -1
+                if right > left:
+                    stack.append(_OpenBranch(right, None))
+                    left = right
+                start = left + 1
+                node = _branch(branch, path[start : branch.depth], layout, store)
         left = right
+        if following is not None:
+            key, value = following
 
     root = digest(node)
     if store is not None:
         store[root] = node
     return root
-
-
-def _leaf(
-    key: bytes, start: int, value: bytes, layout: Layout, store: MutableMapping[bytes, bytes] | None
-) -> bytes:
-    """Encode the leaf whose partial key is `key` from nibble `start` on."""
-    # Leaves are most nodes of a trie: one-byte headers and lengths are looked up here, not computed.
-    nibbles = 2 * len(key) - start
-    half = start >> 1
-    partial = BYTE[key[half] & 15] + key[half + 1 :] if start & 1 else key[half:]
-    size = len(value)
-    if size >= layout.threshold:
-        value_hash = layout.digest(value)
-        if store is not None:
-            store[value_hash] = value
-        header = BYTE[0x20 | nibbles] if nibbles < 31 else encode_header(HASHED, nibbles)
-        return header + partial + value_hash
-    header = BYTE[0x40 | nibbles] if nibbles < 63 else encode_header(INLINE, nibbles)
-    return header + partial + (BYTE[size << 2] if size < 64 else encode_compact(size)) + value
 
 
 def _branch(

@@ -83,6 +83,7 @@ class History(RuleBasedStateMachine):
         )
         self.relay = RelayChainInProcessInterface(self.chain)
         genesis = self.chain.genesis
+        self.finalized = genesis
         self.blocks = [genesis]
         self.heads = {genesis.hash: b""}
         """The para's head after each block."""
@@ -91,7 +92,7 @@ class History(RuleBasedStateMachine):
         self.collations: list[HonestCollation] = []
 
     def held(self) -> list[RelayBlock]:
-        return [block for block in self.blocks if self.database.has_state(block.state_root)]
+        return [block for block in self.blocks if self.chain.has_state(block)]
 
     @rule(
         choice=st.integers(0, 1000),
@@ -176,10 +177,9 @@ class History(RuleBasedStateMachine):
     @invariant()
     def finality_only_moves_forward(self) -> None:
         finalized = self.chain.finalized
-        assert finalized in self.chain.ancestry(self.chain.best, self.chain.best.number) or (
-            self.chain.best.number >= finalized.number
-        )
-        assert finalized.number <= max(0, self.chain.best.number - 2)
+        assert self.finalized in self.chain.ancestry(finalized, finalized.number - self.finalized.number)
+        assert finalized.number <= max(0, self.chain.best.number - self.chain.config.finality_lag)
+        self.finalized = finalized
 
 
 TestHistory = History.TestCase

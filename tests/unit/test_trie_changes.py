@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from runtime.primitives.hashing import blake2_256
@@ -149,17 +151,21 @@ def test_after_a_commit_nothing_is_needed_from_the_sink() -> None:
     assert trie.commit({}) == trie_root(changed, LAYOUT_V1)
 
 
-def test_nodes_that_no_writer_makes_are_not_written_on() -> None:
-    oversized = b"\x80\x01\x00" + bytes([40 << 2]) + bytes(40)
-    lone = b"\x80\x01\x00" + b"\x10\x41\x00\x04\x07"
-    empty_child = b"\x80\x03\x00" + b"\x04\x00" + b"\x10\x41\x00\x04\x07"
-    for node, key in ((oversized, b"\x11"), (lone, b"\x00\x00"), (empty_child, b"\x00\x00")):
-        root = blake2_256(node)
-        trie = Trie({root: node}, root, LAYOUT_V1)
-        with pytest.raises(BadNode):
-            trie.insert(key, b"1")
-            trie.remove(key)
-            trie.remove(b"\x00")
+@pytest.mark.parametrize(
+    "node, change",
+    [
+        # An inline child longer than a hash, below which a key is written.
+        (b"\x80\x01\x00" + bytes([40 << 2]) + bytes(40), lambda trie: trie.insert(b"\x11", b"1")),
+        # A branch that has one child and no value, and then not even that.
+        (b"\x80\x01\x00\x10\x41\x00\x04\x07", lambda trie: trie.remove(b"\x00")),
+        # An empty node as a child.
+        (b"\x80\x03\x00\x04\x00\x10\x41\x00\x04\x07", lambda trie: trie.insert(b"\x00", b"1")),
+    ],
+)
+def test_nodes_that_no_writer_makes_are_not_written_on(node: bytes, change: Callable[[Trie], None]) -> None:
+    root = blake2_256(node)
+    with pytest.raises(BadNode):
+        change(Trie({root: node}, root, LAYOUT_V1))
 
 
 # ---------------------------------------------------------------- proofs
@@ -217,7 +223,7 @@ def test_errors_of_compact_proofs_with_child_tries() -> None:
 
     other_store, _, other = with_child({b"other": b"1"})
     top_only = {hash_: item for hash_, item in store.items() if hash_ != below}
-    stranger = encode_compact_with_children(top_only, root, LAYOUT_V1) + [other_store[other]]
+    stranger = [*encode_compact_with_children(top_only, root, LAYOUT_V1), other_store[other]]
     with pytest.raises(ExtraneousChildProof) as extraneous:
         decode_compact_proof(stranger, LAYOUT_V1, root)
     assert extraneous.value.root == other
