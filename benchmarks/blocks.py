@@ -1,9 +1,10 @@
 """PoV validation of whole blocks of the demo runtime, natively, as ratio to the hash floor.
 
-The floor hashes, with the standard library, exactly the byte strings that validation must hash in any implementation: every
-node and value of the witness, every node the block writes, and two hashes for each message (its commitment and the step of
-the lane's chain). Everything above it is Python: decoding, signatures, dispatch, trie walks. A `validate` row is the whole
-of `pov_validator.validate_candidate`, decompression included, with relay state answered by the validator's own state.
+The floor hashes, with the standard library, exactly the byte strings that validation must hash in any
+implementation: every node and value of the witness, every node the block writes, and two hashes for each
+message (its commitment and the step of the lane's chain). Everything above it is Python: decoding,
+signatures, dispatch, trie walks. A `validate` row is the whole of `pov_validator.validate_candidate`,
+decompression included, with relay state answered by the validator's own state.
 
     python benchmarks/blocks.py [--rounds N] [--only NAME] [--json]
 """

@@ -113,6 +113,18 @@ def verify_one(rounds: int) -> list[Row]:
     return measure("verify a proof of one key", hash_floor(nodes), [contender], rounds)
 
 
+def verify_dense(rounds: int) -> list[Row]:
+    """Every entry of one storage map: neighbours share their paths, and each node is visited about once."""
+    pairs, store, root = state(100_000, ACCOUNT)
+    prefix = pairs[len(pairs) // 2][0][:32]
+    keys = [key for key, _ in pairs if key.startswith(prefix)]
+    nodes = create_proof(store, root, keys, LAYOUT_V1)
+    contender = Contender(
+        f"verify {len(nodes)} nodes, {len(keys)} keys", lambda: verify_proof(root, nodes, keys, LAYOUT_V1)
+    )
+    return measure("verify a dense proof", hash_floor(nodes), [contender], rounds)
+
+
 def compact(rounds: int) -> list[Row]:
     root, keys, nodes = proof_of(PROOF_NODES)
     recorder = Recorder(state(100_000, ACCOUNT)[1])
@@ -210,4 +222,4 @@ def block(rounds: int) -> list[Row]:
 
 
 if __name__ == "__main__":
-    sys.exit(main("Trie benchmarks", [verify, verify_one, compact, roots, update, block]))
+    sys.exit(main("Trie benchmarks", [verify, verify_one, verify_dense, compact, roots, update, block]))

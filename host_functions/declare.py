@@ -95,9 +95,8 @@ class HostFunction(Generic[P, R]):
         if replacement is not None:
             return replacement(*args, **kwargs)
         context = current_context.get()
-        if (
-            context is not None
-        ):  # As in `original_implementation`: a call less for what every storage access does.
+        if context is not None:
+            # As in `original_implementation`, without the call: this is every storage access.
             implementation: Callable[P, R] = context.resolve(self)
             return implementation(*args, **kwargs)
         return self.original_implementation(*args, **kwargs)

@@ -33,12 +33,11 @@ from typing import TYPE_CHECKING
 from host_functions.conformance.report import NonConformance
 from host_functions.contexts.base import HostContext
 from host_functions.interfaces import child_storage, hashing, storage
+from host_functions.relay_state.answerers import RelayNodeState
 from host_functions.state_machine.genesis import Storage
 
 if TYPE_CHECKING:
     from hypothesis import settings as hypothesis_settings
-
-    from host_functions.conformance.relay_rules import RelayNode
 
 __all__ = ["NonConformance", "run_conformance_test"]
 
@@ -50,7 +49,7 @@ def run_conformance_test(
     interfaces: Iterable[ModuleType] = (storage, child_storage, hashing),
     state_version: int = 1,
     recorded: Callable[[HostContext], Iterable[bytes]] | None = None,
-    make_relay_context: Callable[[RelayNode, bytes], HostContext] | None = None,
+    make_relay_context: Callable[[RelayNodeState, bytes], HostContext] | None = None,
 ) -> None:
     """Raise `NonConformance` if the contexts that ``make_context`` makes break a rule.
 

@@ -66,12 +66,12 @@ class Pick(NamedTuple):
     """An argument to be taken from the few keys or child tries of the example, or the beginning of one."""
 
     children: bool
-    index: int
+    position: int
     length: int | None = None
 
     def from_pool(self, keys: Sequence[bytes], children: Sequence[bytes]) -> bytes:
         pool = children if self.children else keys
-        return pool[self.index % len(pool)][: self.length]
+        return pool[self.position % len(pool)][: self.length]
 
 
 class Example(NamedTuple):
@@ -117,7 +117,7 @@ def example(
         if call.function in functions
     ]
     plain = [key for key in keys if not key.startswith(b":child_storage:")]
-    top = {**drawn.top, **{key: key * 7 for key in plain[::2]}}
+    top = {**drawn.top, **dict.fromkeys(plain[::2], b"v" * 40)}
     named = {
         name: {**child, keys[0]: b"first"}
         for name, child in zip(children, drawn.children.values(), strict=False)

@@ -13,10 +13,11 @@ from host_functions.conformance.report import NonConformance
 from host_functions.contexts.base import HostContext
 from host_functions.errors import HostError, StateUnavailable
 from host_functions.interfaces import relay_chain_state, storage_proof_size
+from host_functions.relay_state.answerers import RelayNodeState
 from host_functions.state_machine.genesis import Storage, build_state
 from runtime.trie.layout import NodeStore
 
-__all__ = ["RelayNode", "run"]
+__all__ = ["run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class RelayNode:
         return self.nodes
 
 
-def run(make_relay_context: Callable[[RelayNode, bytes], HostContext], settings: hypothesis_settings) -> None:
+def run(
+    make_relay_context: Callable[[RelayNodeState, bytes], HostContext], settings: hypothesis_settings
+) -> None:
     """Search for relay reads that break a rule. Raises `NonConformance`."""
     key = st.binary(max_size=3) | st.sampled_from([b"k" * 20, b"k" * 20 + b"x"])
     state = st.dictionaries(key, st.binary(max_size=60), min_size=1, max_size=12)
@@ -70,7 +73,7 @@ def answers(context: HostContext, entries: Mapping[bytes, bytes], keys: Sequence
 
 
 def never_guesses(
-    make_relay_context: Callable[[RelayNode, bytes], HostContext],
+    make_relay_context: Callable[[RelayNodeState, bytes], HostContext],
     relay_node: RelayNode,
     entries: Mapping[bytes, bytes],
     keys: Sequence[bytes],

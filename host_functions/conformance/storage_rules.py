@@ -38,8 +38,7 @@ def run(
     recorded: Callable[[HostContext], Iterable[bytes]] | None,
     settings: hypothesis_settings,
 ) -> None:
-    """Search for a sequence of calls that breaks a rule. Raises `NonConformance` for the shortest one
-    found."""
+    """Search for calls that break a rule. Raises `NonConformance` for the shortest sequence found."""
     layout = LAYOUT_V1 if state_version else LAYOUT_V0
     functions = [function for interface in interfaces for function in functions_of(interface)]
     check_provided(make_context(Storage()), functions)
@@ -96,8 +95,7 @@ def play(context: HostContext, sequence: Sequence[Call]) -> list[tuple[Any, int]
 
 
 def outcome(call: Call) -> Any:
-    """What the current context makes of a call. Closing a transaction may fail in whatever way is the
-    host's."""
+    """What the current context makes of a call. To close no transaction may fail in any way."""
     try:
         return call.of(call.function)
     except HostError:

@@ -26,8 +26,7 @@ class BlockContext(Misc, OffchainIndex, RelayState, delegates={"state": STORAGE_
         version_of: VersionReader | None = None,
         max_level: int = 3,
     ) -> None:
-        """``state`` must record, and becomes the owner of ``relay``: its transactions and proof size include
-        it.
+        """``state`` must record; its transactions and proof size will include ``relay``.
 
         ``commit_relay_reads``: the block carries its relay reads and commits to them in its header.
         """

@@ -38,8 +38,7 @@ class LogLine(NamedTuple):
 
 
 class Logging(HostContext, complete=(logging,)):
-    """Keeps the newest log lines in `lines`. What the guest says is bounded, and no text it sends is an
-    error."""
+    """Keeps the newest log lines in `lines`. The guest's text is bounded, and never an error."""
 
     def __init__(self, *, max_level: int = 3) -> None:
         """``max_level``: 0 off, 1 error … 5 trace; a runtime asks it and may send more all the same."""
@@ -59,8 +58,7 @@ class Misc(Logging, complete=(misc, logging)):
     """Prints into the log; reads versions through the executor it is given."""
 
     def __init__(self, *, max_level: int = 3, version_of: VersionReader | None = None) -> None:
-        """Without ``version_of`` there is no ``runtime_version``: answering ``None`` would mean "no
-        version"."""
+        """Without ``version_of`` there is no ``runtime_version``: ``None`` would mean "no version"."""
         super().__init__(max_level=max_level)
         self._version_of = version_of
 
@@ -84,8 +82,7 @@ class Misc(Logging, complete=(misc, logging)):
 
 
 class OffchainIndex(HostContext, complete=(offchain_index,)):
-    """Collects what the runtime writes to the offchain database, for the node to apply once the block is
-    imported."""
+    """Collects what the runtime writes to the offchain database, for the node to apply after import."""
 
     def __init__(self) -> None:
         self.offchain_changes: dict[bytes, bytes | None] = {}

@@ -30,8 +30,7 @@ class RelayNodeState(Protocol):
     """What an answerer needs of a relay chain node."""
 
     def state_at(self, root: bytes, /) -> NodeStore:
-        """The trie nodes of the state with this root. Raises `StateUnavailable` if the node does not have
-        it."""
+        """The trie nodes of the state with this root. Raises `StateUnavailable` if there is none."""
 
 
 class _Checked:
@@ -63,8 +62,7 @@ class RelayOwnState(RelayReads):
     """A validator's own relay chain state at the candidate's relay parent."""
 
     def __init__(self, validator: RelayNodeState, relay_parent_root: bytes) -> None:
-        """Raises `StateUnavailable` if the validator has no (or no longer a) state at
-        ``relay_parent_root``."""
+        """Raises `StateUnavailable` if the validator does not, or no longer, have that state."""
         super().__init__(_Checked(validator.state_at(relay_parent_root)), relay_parent_root, FullBackend)
 
 
@@ -72,8 +70,7 @@ class CarriedProof(RelayReads):
     """The nodes a block carries, under a root that the carrier does not choose."""
 
     def __init__(self, trusted_root: bytes, nodes: Iterable[bytes]) -> None:
-        """``trusted_root`` comes from ``ValidationParams``; the root that the carried data states is of no
-        interest.
+        """``trusted_root`` comes from ``ValidationParams``; the root in the carried data is of no interest.
 
         Raises `DuplicateNode`, and `WitnessMissing` if the root itself is not among the nodes.
         """

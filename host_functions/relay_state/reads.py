@@ -30,8 +30,7 @@ class RelayReads:
         self._backend = backend(self._recorder, root)
 
     def read(self, key: bytes) -> bytes | None:
-        """Value under ``key``, ``None`` if it is provably absent. Raises `StateUnavailable` or
-        `WitnessMissing`."""
+        """Value under ``key``, ``None`` if provably absent. Raises `StateUnavailable`, `WitnessMissing`."""
         return self._backend.get(key)
 
     def proof_size(self) -> int:

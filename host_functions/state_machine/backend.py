@@ -61,8 +61,7 @@ class TrieReader:
         return value  # type: ignore[return-value]  # no longer the marker
 
     def contains(self, key: bytes) -> bool:
-        """Whether ``key`` has a value. Neither loads nor records a value that is stored apart from its
-        node."""
+        """Whether ``key`` has a value. One that is stored apart from its node is not loaded."""
         if key in self._values:
             return self._values[key] is not None
         found = self._present.get(key)

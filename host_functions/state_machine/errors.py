@@ -20,8 +20,7 @@ class NoOpenTransaction(PileusError):
 
 
 class OpenHostTransaction(PileusError):
-    """An execution was to be ended inside a transaction of the host, which decides over part of its
-    changes."""
+    """An execution was to be ended while the host had not decided over part of its changes."""
 
     def __init__(self, depth: int) -> None:
         super().__init__(

@@ -208,15 +208,13 @@ class Externalities:
     # For the host.
 
     def begin_host_transaction(self) -> None:
-        """Open a transaction over changes, recorder and relay reads, which the runtime cannot close.
-        Nests."""
+        """Open a transaction over changes, recorder and relay reads. The runtime cannot close it. Nests."""
         self._overlay.begin_host_transaction()
         for recording in self._recordings():
             recording.start_transaction()
 
     def commit_host_transaction(self) -> None:
-        """Keep what happened since `begin_host_transaction`; transactions the runtime left open are rolled
-        back.
+        """Keep what happened since `begin_host_transaction`, except in what the runtime left open.
 
         Raises `NoOpenTransaction`.
         """
@@ -226,8 +224,7 @@ class Externalities:
             recording.commit_transaction()
 
     def rollback_host_transaction(self) -> None:
-        """Take back what was changed and recorded since `begin_host_transaction`. Raises
-        `NoOpenTransaction`."""
+        """Take back what was changed and recorded meanwhile. Raises `NoOpenTransaction`."""
         self._computed = {}
         self._overlay.rollback_host_transaction()
         for recording in self._recordings():
@@ -278,8 +275,7 @@ class Externalities:
 
 
 def _copy_out(value: bytes | None, value_out: bytearray, value_offset: int) -> int | None:
-    """Copy what fits of the value from the offset on; bytes there are from the offset on, not bytes
-    copied."""
+    """Copy what fits of the value from the offset on; how many bytes there are, not how many fit."""
     if value is None:
         return None
     rest = value[value_offset:]

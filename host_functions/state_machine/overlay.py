@@ -114,24 +114,24 @@ class ChangeSet:
         ``load`` gives the backend's value and is called only if the overlay has none. A value that is absent,
         empty or does not begin with a vector's length is replaced by a vector of just this item.
         """
+        vector = self.changes.get(key, UNCHANGED)
+        if not isinstance(vector, AppendedVector):
+            current = load(key) if vector is UNCHANGED else vector
+            vector = AppendedVector(current or b"")
+        # Logged only now: `load` may fail, and what did not change must not be undone.
         undo = self._undo
         if undo is not None and key not in undo:
             undo[key] = self._before(key)
-        value = self.changes.get(key, UNCHANGED)
-        if not isinstance(value, AppendedVector):
-            current = load(key) if value is UNCHANGED else value
-            value = self.changes[key] = AppendedVector(current or b"")
-        value.append(item)
+        self.changes[key] = vector
+        vector.append(item)
 
     def clear_prefix(self, prefix: bytes) -> None:
-        """Delete every changed key under ``prefix``. What only the backend holds is the caller's to
-        delete."""
+        """Delete every changed key under ``prefix``. Keys of the backend are the caller's to delete."""
         for key in self._under(prefix):
             self.set(key, None)
 
     def after(self, key: bytes) -> Iterator[tuple[bytes, bool]]:
-        """Changed keys greater than ``key`` in order, each with whether it has a value. No changes
-        meanwhile."""
+        """Changed keys greater than ``key`` in order, with whether they have a value. Do not write meanwhile."""
         order = self._sorted_keys()
         for index in range(bisect_right(order, key), len(order)):
             found = order[index]
@@ -202,8 +202,7 @@ class Overlay:
     def __init__(self) -> None:
         self.top = ChangeSet()
         self.children: dict[bytes, ChangeSet] = {}
-        """By storage key, i.e. without ``:child_storage:default:``. Present as soon as a child was written
-        to."""
+        """By storage key, without ``:child_storage:default:``; those that were written to."""
         self._depth = 0
         self._host_depths: list[int] = []
 
@@ -243,8 +242,7 @@ class Overlay:
     def commit_host_transaction(self) -> int:
         """Close the host's innermost transaction and keep its changes.
 
-        What the runtime left open is rolled back first; how many transactions that were. Raises
-        `NoOpenTransaction`.
+        What the runtime left open is rolled back first; how many that were. Raises `NoOpenTransaction`.
         """
         left_open = self._close_host_transaction("committed")
         self._commit()
@@ -294,8 +292,7 @@ class Overlay:
 
 
 def _split_vector(value: bytes) -> tuple[int, bytearray]:
-    """Number of items and the items of an encoded vector; an empty vector if ``value`` is not one that can
-    grow."""
+    """Number of items and items of an encoded vector; an empty one if ``value`` is none that can grow."""
     if not value:
         return 0, bytearray()
     try:

@@ -43,6 +43,5 @@ STORAGE_TABLE: Mapping[HostFunction[..., Any], str] = MappingProxyType(
 
 
 def storage_implementations(state: Externalities) -> dict[HostFunction[..., Any], Callable[..., Any]]:
-    """The storage host functions answered by ``state``, for `replace_implementations` or
-    `HostContext.override`."""
+    """The storage host functions answered by ``state``, to replace or override with."""
     return {function: getattr(state, method) for function, method in STORAGE_TABLE.items()}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from runtime.pallets.state_messaging.pallet import MessageConsumed, MessageSent, Outcome
 from runtime.support.construct import EventRecord
 
-__all__ = ["LedgerEntry", "MessageId", "MessageLedger", "RouteSummary"]
+__all__ = ["LedgerEntry", "MessageId", "MessageLedger", "RouteTotals"]
 
 
 class MessageId(NamedTuple):
@@ -37,18 +37,22 @@ class LedgerEntry:
     outcome: Outcome | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RouteSummary:
-    """The messages from one parachain to another."""
+@dataclass(slots=True)
+class RouteTotals:
+    """The messages from one parachain to another, counted as things happen."""
 
-    source: int
-    dest: int
-    sent: int
-    proven: int
-    delivered: int
-    failed: int
-    latency: float | None
-    """Mean relay blocks from the inclusion of the sending block to that of the delivering one."""
+    sent: int = 0
+    proven: int = 0
+    delivered: int = 0
+    failed: int = 0
+    """Consumed without being delivered: expired, or refused by the recipient."""
+    waited: int = 0
+    """Relay blocks from the inclusion of the sending block to that of the delivering one, over all delivered."""
+
+    @property
+    def latency(self) -> float | None:
+        """Mean of `waited`; ``None`` before the first delivery."""
+        return self.waited / self.delivered if self.delivered else None
 
 
 class MessageLedger:
@@ -56,13 +60,19 @@ class MessageLedger:
 
     def __init__(self) -> None:
         self.entries: dict[MessageId, LedgerEntry] = {}
+        self._routes: dict[tuple[int, int], RouteTotals] = {}
+
+    def routes(self) -> tuple[tuple[int, int, RouteTotals], ...]:
+        """Source, destination and totals of every pair of parachains that has messages, in order of their ids."""
+        return tuple((source, dest, self._routes[source, dest]) for source, dest in sorted(self._routes))
 
     def note_proven(self, messages: Iterable[MessageId], relay_block: int) -> None:
-        """A candidate that proves these was backed. One that is replaced later does not count twice."""
+        """A candidate that proves these was backed. A message proven again does not count twice."""
         for message in messages:
             entry = self.entries.get(message)
             if entry is not None and entry.proven is None:
                 entry.proven = relay_block
+                self._route(message).proven += 1
 
     def note_events(
         self, para_id: int, events: Iterable[EventRecord], relay_block: int
@@ -76,36 +86,24 @@ class MessageLedger:
             if isinstance(event, MessageSent):
                 message = MessageId(para_id, event.dest, event.lane, event.nonce)
                 self.entries[message] = LedgerEntry(relay_block)
+                self._route(message).sent += 1
                 sent.append(message)
             elif isinstance(event, MessageConsumed):
                 message = MessageId(event.source, para_id, event.lane, event.nonce)
-                outcome = Outcome(event.outcome)
-                (delivered if outcome is Outcome.DELIVERED else failed).append(message)
-                entry = self.entries.setdefault(message, LedgerEntry(relay_block))
-                entry.consumed, entry.outcome = relay_block, outcome
+                delivered_now = self._consume(message, Outcome(event.outcome), relay_block)
+                (delivered if delivered_now else failed).append(message)
         return tuple(sent), tuple(delivered), tuple(failed)
 
-    def routes(self) -> tuple[RouteSummary, ...]:
-        """One summary per pair of parachains that has messages, in order of their ids."""
-        return tuple(
-            self._summary(source, dest)
-            for source, dest in sorted({(message.source, message.dest) for message in self.entries})
-        )
+    def _consume(self, message: MessageId, outcome: Outcome, relay_block: int) -> bool:
+        entry = self.entries[message]
+        entry.consumed, entry.outcome = relay_block, outcome
+        route = self._route(message)
+        if outcome is not Outcome.DELIVERED:
+            route.failed += 1
+            return False
+        route.delivered += 1
+        route.waited += relay_block - entry.sent
+        return True
 
-    def _summary(self, source: int, dest: int) -> RouteSummary:
-        entries = [
-            entry
-            for message, entry in self.entries.items()
-            if (message.source, message.dest) == (source, dest)
-        ]
-        delivered = [entry for entry in entries if entry.outcome is Outcome.DELIVERED]
-        latencies = [entry.consumed - entry.sent for entry in delivered if entry.consumed is not None]
-        return RouteSummary(
-            source,
-            dest,
-            sent=len(entries),
-            proven=sum(entry.proven is not None for entry in entries),
-            delivered=len(delivered),
-            failed=sum(entry.consumed is not None for entry in entries) - len(delivered),
-            latency=sum(latencies) / len(latencies) if latencies else None,
-        )
+    def _route(self, message: MessageId) -> RouteTotals:
+        return self._routes.setdefault((message.source, message.dest), RouteTotals())

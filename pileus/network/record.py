@@ -123,6 +123,10 @@ class RunRecorder:
                     {"validator": validator.name, **verdict_json(verdict)}
                     for validator, verdict in candidate.outcome.verdicts
                 ],
+                "cross_checks": [
+                    {"validator": validator.name, **verdict_json(verdict)}
+                    for validator, verdict in candidate.cross_checks
+                ],
             },
         )
 

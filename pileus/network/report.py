@@ -1,6 +1,7 @@
 """What happened in a run, as plain data: one `SlotReport` per relay block.
 
-Everything that shows or records a run (`pileus.network.timeline`, `pileus.network.record`) is made from these.
+Everything that shows or records a run (`pileus.network.timeline`, `pileus.network.record`) is made from
+these.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from dataclasses import dataclass
 
 from pileus.collator import Collation
 from pileus.network.messages import MessageId
-from pileus.relay_chain.backing import BackingOutcome
+from pileus.relay_chain.backing import BackingOutcome, Validator
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.inclusion import Refusal
-from pov_validator import Valid
+from pov_validator import Valid, Verdict
 from runtime.primitives.parachain import PoV
 from runtime.primitives.parachain_block_data import ParachainBlockData
 from runtime.primitives.scale import byte_vec, compact_u32, vec
@@ -72,10 +73,16 @@ class CandidateReport:
     """1 for the first candidate with this block number, more for those made because it was not backed."""
     collation: Collation
     outcome: BackingOutcome
+    cross_checks: tuple[tuple[Validator, Verdict], ...]
+    """The verdicts of the same backers from their own relay state, on a candidate that carries its relay
+    proof: it can be judged either way, and must be judged the same. Empty for a candidate that carries
+    none."""
     refusal: Refusal | None
     """Why the relay block does not contain it although it was backed."""
     proven: tuple[MessageId, ...]
     """Messages of siblings that it proves and delivers."""
+    failed_calls: int
+    """Its extrinsics whose call failed; they are in the block all the same."""
     parts: PovParts
 
     @property
@@ -90,8 +97,8 @@ class CandidateReport:
 
     @property
     def all_valid(self) -> bool:
-        """Whether every backer found it valid."""
-        return all(isinstance(verdict, Valid) for _, verdict in self.outcome.verdicts)
+        """Whether every backer found it valid, in every form of relay state it can be judged in."""
+        return all(isinstance(verdict, Valid) for _, verdict in (*self.outcome.verdicts, *self.cross_checks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,16 @@ from pileus.relay_chain.chain import BuiltBlock, RelayChain
 from pileus.relay_chain.genesis import ParaGenesis, RelayChainConfig, host_configuration
 from pileus.relay_chain.in_process import RelayChainInProcessInterface
 from pileus.relay_chain.state import StateDatabase
+from pov_validator import Verdict
 from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.header import Header
 from runtime.primitives.parachain import CommittedCandidateReceipt
 
 __all__ = ["Network"]
+
+
+CALL_SUCCEEDED = b"\x00\x00"
+"""SCALE ``ApplyExtrinsicResult``: ``Ok(Ok(()))``."""
 
 
 class Network:
@@ -167,9 +172,31 @@ class Network:
             attempt,
             collation,
             outcome,
+            self._cross_checks(outcome) if self.carried else (),
             refusal,
             tuple(proven),
+            sum(result != CALL_SUCCEEDED for result in collation.proposal.dispatch_results),
             pov_parts(collation.block_data, collation.pov),
+        )
+
+    def _cross_checks(self, outcome: BackingOutcome) -> tuple[tuple[Validator, Verdict], ...]:
+        """The backers' verdicts once more, from their own relay state instead of the carried proof."""
+        candidate = outcome.candidate
+        registered = self.relay.validation_code_hash(
+            candidate.descriptor.para_id, candidate.descriptor.relay_parent
+        )
+        return tuple(
+            (
+                validator,
+                validator.validate(
+                    candidate,
+                    outcome.pov,
+                    outcome.pvd,
+                    validator.relay_state(carried=False),
+                    registered_code_hash=registered,
+                ),
+            )
+            for validator, _ in outcome.verdicts
         )
 
     def _import(

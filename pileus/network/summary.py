@@ -43,15 +43,15 @@ def summary_of(network: Network) -> dict[str, Any]:
         ],
         "messages": [
             {
-                "from": route.source,
-                "to": route.dest,
+                "from": source,
+                "to": dest,
                 "sent": route.sent,
                 "proven": route.proven,
                 "delivered": route.delivered,
                 "failed": route.failed,
                 "mean_latency_relay_blocks": route.latency,
             }
-            for route in network.ledger.routes()
+            for source, dest, route in network.ledger.routes()
         ],
         "problems": totals.problems,
     }

@@ -6,7 +6,7 @@ Plain characters carry all meaning and colour only helps, so the output reads th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from pileus.network.messages import MessageId
 from pileus.network.report import CandidateReport, SlotReport
+from pileus.relay_chain.backing import Validator
 from pov_validator import Abstain, Invalid, Valid, Verdict
 
 __all__ = ["slot_lines", "summary_tables"]
@@ -58,18 +59,24 @@ def _candidate_lines(candidate: CandidateReport) -> Iterator[Text]:
         (f"{state} {votes}/{len(verdicts)}", style),
         *_messages("proves", candidate.proven),
     )
-    yield Text.assemble("            ", *_verdicts(candidate))
-    for validator, verdict in verdicts:
+    if candidate.cross_checks:
+        yield Text.assemble("            by carried proof: ", *_verdicts(verdicts))
+        yield Text.assemble("            by own state:     ", *_verdicts(candidate.cross_checks))
+    else:
+        yield Text.assemble("            by own state: ", *_verdicts(verdicts))
+    for validator, verdict in (*verdicts, *candidate.cross_checks):
         if isinstance(verdict, Invalid | Abstain):
             yield Text(f"            {validator.name}: {verdict.reason.value}: {verdict.detail}")
+    if candidate.failed_calls:
+        yield Text(f"            calls that failed in the block: {candidate.failed_calls}", style="yellow")
     if candidate.refusal is not None:
         yield Text(
             f"            refused by the relay chain: {candidate.refusal.reason.value}: {candidate.refusal.detail}"
         )
 
 
-def _verdicts(candidate: CandidateReport) -> Iterator[str | tuple[str, str]]:
-    for position, (validator, verdict) in enumerate(candidate.outcome.verdicts):
+def _verdicts(verdicts: Sequence[tuple[Validator, Verdict]]) -> Iterator[str | tuple[str, str]]:
+    for position, (validator, verdict) in enumerate(verdicts):
         word, style = _MARKS[type(verdict)]
         yield ("  " if position else "") + f"{validator.name} "
         yield word, style

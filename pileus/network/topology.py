@@ -125,7 +125,7 @@ class Traffic(
     """Relay blocks between two batches."""
     count: Annotated[int, Meta(ge=1, le=10_000)] = 1
     """Messages per batch."""
-    size: Annotated[int, Meta(ge=0, le=65_536)] = 32
+    size: Annotated[int, Meta(ge=0, le=1024 * 1024)] = 32
     """Payload bytes of each message."""
     until: BlockCount | None = None
     """Relay block after which no more is sent; to the end if not given."""

@@ -178,18 +178,20 @@ def decode_compact(
     """
     digest = layout.digest
     store: dict[bytes, bytes] = {}
-    # Branches that wait for omitted children: the pieces of their encoding, every second one a reference that
-    # is still missing, and which of these is the next.
+    # Branches that wait for omitted children: the pieces of their encoding, every second one a reference that is
+    # still missing, and which of these is the next.
     stack: list[list[bytes]] = []
     awaited: list[int] = []
     following = iter(items[start:] if start else items)
     consumed = 0
     for item in following:
-        consumed += 1
         escaped = item[:1] == ESCAPE_BYTE
-        kind, nibbles, partial_at, bitmap, value_at, at = outline(item, 1 if escaped else 0)
-        head = b""
-        copied = 0
+        try:
+            kind, nibbles, partial_at, bitmap, value_at, at = outline(item, 1 if escaped else 0)
+            pieces = _pieces(item, at, POPCOUNT[bitmap], at if escaped else 0)
+        except BadNode as error:
+            raise BadNode(None, f"compact item {start + consumed}: {error.reason}") from None
+        consumed += 1
         if escaped:
             value = next(following, None)
             if value is None:
@@ -199,43 +201,15 @@ def decode_compact(
             store[value_hash] = value
             # Whatever value the node had gives way to the hash; the empty node has no place for one.
             if kind == EMPTY:
-                head = EMPTY_NODE
+                pieces = [EMPTY_NODE]
             else:
                 header = encode_header(HASHED | kind & BRANCH, nibbles)
-                head = header + item[partial_at:value_at] + value_hash
-            copied = at
-
-        pieces: list[bytes] = []
-        count = POPCOUNT[bitmap]
-        if len(item) - at == REFERENCE_LENGTH * count and item[at::REFERENCE_LENGTH] == HASH_PREFIXES[count]:
-            at = len(item)
-        else:
-            try:
-                for _ in range(count):
-                    length = item[at]
-                    if length == HASH_PREFIX:
-                        at += REFERENCE_LENGTH
-                    elif not length:
-                        pieces += (item[copied:at], OMITTED)
-                        at += 1
-                        copied = at
-                    elif length & 3 or length > HASH_PREFIX:
-                        raise BadNode(None, "an inline child longer than a hash")
-                    else:
-                        at += 1 + (length >> 2)
-            except IndexError:
-                raise BadNode(None, "ends too early") from None
-            if at > len(item):
-                raise BadNode(None, "ends in a child reference")
-        node = item[copied:at]
-        if pieces:
-            pieces[0] = head + pieces[0]
-            pieces.append(node)
+                pieces[0] = header + item[partial_at:value_at] + value_hash + pieces[0]
+        if len(pieces) > 1:
             stack.append(pieces)
             awaited.append(1)
             continue
-        if escaped:
-            node = head + node
+        node = pieces[0]
         while True:
             hash_ = digest(node)
             store[hash_] = node
@@ -253,6 +227,35 @@ def decode_compact(
             awaited.pop()
             node = b"".join(pieces)
     raise IncompleteProof(consumed)
+
+
+def _pieces(item: bytes, at: int, count: int, copied: int) -> list[bytes]:
+    """The bytes of an item from `copied` on, cut at its omitted children, with a place between for each of these.
+
+    The `count` references begin at `at`; what follows them is dropped.
+    """
+    if len(item) - at == REFERENCE_LENGTH * count and item[at::REFERENCE_LENGTH] == HASH_PREFIXES[count]:
+        return [item[copied:] if copied else item]
+    pieces: list[bytes] = []
+    try:
+        for _ in range(count):
+            length = item[at]
+            if length == HASH_PREFIX:
+                at += REFERENCE_LENGTH
+            elif not length:
+                pieces += (item[copied:at], OMITTED)
+                at += 1
+                copied = at
+            elif length & 3 or length > HASH_PREFIX:
+                raise BadNode(None, "an inline child longer than a hash")
+            else:
+                at += 1 + (length >> 2)
+    except IndexError:
+        raise BadNode(None, "ends too early") from None
+    if at > len(item):
+        raise BadNode(None, "ends in a child reference")
+    pieces.append(item[copied:at])
+    return pieces
 
 
 def decode_compact_proof(

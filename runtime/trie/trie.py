@@ -209,7 +209,7 @@ class Trie:
         only = None
         if not keeps_value:
             if not bitmap:
-                raise BadNode(branch.reference, "a branch with one child and no value")
+                raise BadNode(branch.reference or None, "a branch with one child and no value")
             if not bitmap & bitmap - 1:
                 only = self._child(branch, branch.rank(bitmap), key)
 

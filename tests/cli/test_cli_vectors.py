@@ -121,3 +121,15 @@ def test_examples_of_the_readme(
         program, *arguments = shlex.split(verb)
         assert program == "pileus"
         assert outcome(arguments, capsys) == (0, expected, "")
+
+
+def test_run_of_the_readme(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (excerpt,) = re.findall(
+        r"^```text\n(.*?)^```", (repository / "README.md").read_text("utf-8"), re.M | re.S
+    )
+    topology = repository / "examples" / "two_parachains.toml"
+    status, out, _ = outcome(["run", str(topology), "--relay-state", "carried", "--blocks", "6"], capsys)
+    assert status == 0
+    # Block hashes change with every change of the runtime's source, which is in the state as `:code`.
+    masked = [re.sub(r"0x[0-9a-f]{8}…", "0x…", text) for text in (excerpt, out)]
+    assert masked[0] in masked[1], "README.md shows other output than `make demo` prints"

@@ -1,8 +1,8 @@
 """The main job on real input: from the Westend relay root to an account on Asset Hub.
 
-`CarriedProof` answers ``read_relay_state`` with a real proof of ``Paras::Heads(1000)``; the runtime finds the sibling's head
-by itself, and reads real accounts by proof against that head's state root. Every tampered twin is refused, each with its
-reason. Vectors: ``westend-dday-*`` in ``proofs.json``.
+`CarriedProof` answers ``read_relay_state`` with a real proof of ``Paras::Heads(1000)``; the runtime finds the
+sibling's head by itself, and reads real accounts by proof against that head's state root. Every tampered twin
+is refused, each with its reason. Vectors: ``westend-dday-*`` in ``proofs.json``.
 """
 
 from __future__ import annotations

@@ -38,9 +38,7 @@ def candidate(mode: str) -> tuple[Network, Collation]:
 
 def judge(mode: str, pov: PoV, pvd: PersistedValidationData) -> Verdict:
     network, collation = candidate(mode)
-    descriptor = replace(
-        collation.descriptor, pov_hash=pov.hash(), persisted_validation_data_hash=pvd.hash()
-    )
+    descriptor = replace(collation.descriptor, pov_hash=pov.hash(), persisted_validation_data_hash=pvd.hash())
     source = Carried() if mode == "carried" else OwnState(network.chain.database)
     runtime = network.parachains[0].runtime
     return validate_candidate(descriptor, collation.commitments.hash(), pov, pvd, runtime, source)
@@ -75,7 +73,7 @@ def test_every_bit_of_the_validation_data(mode: str) -> None:
     """The parent head, relay parent number and storage root; the size limit alone may change without effect."""
     _, collation = candidate(mode)
     encoded = collation.pvd.encode()
-    for bit in range(0, 8 * (len(encoded) - 4)):
+    for bit in range(8 * (len(encoded) - 4)):
         try:
             pvd = PersistedValidationData.decode(flipped(encoded, bit))
         except ValueError:

@@ -154,9 +154,53 @@ def test_other_topologies(topology: Topology) -> None:
     reports = list(network.run(12))
     assert len(network.chain.validators) == 3
     assert all(candidate.all_valid for report in reports for candidate in report.candidates)
-    delivered = {(route.source, route.dest): route.delivered for route in network.ledger.routes()}
+    delivered = {(source, dest): route.delivered for source, dest, route in network.ledger.routes()}
     assert delivered.keys() == {(1, 4294967295), (4294967295, 2)}
     assert all(delivered.values())
+
+
+def test_totals_agree_with_the_entries(finished: Finished) -> None:
+    network, _ = finished
+    for source, dest, route in network.ledger.routes():
+        entries = [
+            entry
+            for message, entry in network.ledger.entries.items()
+            if (message.source, message.dest) == (source, dest)
+        ]
+        consumed = [entry for entry in entries if entry.consumed is not None]
+        assert route.sent == len(entries)
+        assert route.proven == sum(entry.proven is not None for entry in entries)
+        assert route.delivered + route.failed == len(consumed)
+        assert route.latency == sum((entry.consumed or 0) - entry.sent for entry in consumed) / len(consumed)
+
+
+def test_messages_that_are_refused_where_they_are_sent_are_shown(topology: Topology) -> None:
+    """The runtime limits the size of a message; the extrinsic stays in the block, and its failure is reported."""
+    network = Network(replace_traffic(topology, size=110_000), seed=1, relay_state="own")
+    reports = list(network.run(3))
+    (candidate,) = [item for item in reports[1].candidates if item.para_id == 1000]
+    assert candidate.all_valid
+    assert candidate.failed_calls == 2
+    assert "calls that failed in the block: 2" in "\n".join(line.plain for line in slot_lines(reports[1]))
+    assert network.ledger.routes() == ()
+
+
+def test_messages_that_the_recipient_refuses_are_failed_and_not_delivered(topology: Topology) -> None:
+    """The demo's mailbox takes letters of 4096 bytes; a longer one is consumed all the same."""
+    network = Network(replace_traffic(topology, size=5_000), seed=1, relay_state="carried")
+    reports = list(network.run(8))
+    assert all(candidate.all_valid for report in reports for candidate in report.candidates)
+    ((_, _, route),) = network.ledger.routes()
+    assert route.failed > 0
+    assert (route.delivered, route.latency) == (0, None)
+    failed = [message for report in reports for item in report.imported for message in item.failed]
+    assert [message.nonce for message in failed] == list(range(1, route.failed + 1))
+
+
+def replace_traffic(topology: Topology, *, size: int) -> Topology:
+    (traffic, *_) = topology.traffic
+    big = type(traffic)(traffic.source, traffic.destination, count=1, size=size)
+    return type(topology)(topology.relaychain, topology.parachains, topology.settings, (big,))
 
 
 def test_runtimes_that_cannot_be_loaded_are_named(topology: Topology) -> None:

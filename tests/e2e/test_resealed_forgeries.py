@@ -1,4 +1,4 @@
-"""A dishonest collator, who holds the real aura key: every forgery is sealed correctly, and still refused with its reason.
+"""A dishonest collator, who holds the real aura key: every forgery is sealed well, and refused with its reason.
 
 Most tampering dies at the seal; here the seal is always good, so each check behind it has to do its own work.
 """
@@ -18,8 +18,12 @@ from pileus.network.run import Network
 from pileus.network.topology import Collator, Parachain, RelayChainSection, RelayNode, Topology, Traffic
 from pov_validator import Abstain, Carried, Invalid, OwnState, Valid, Verdict, validate_candidate
 from runtime.chains import demo
-from runtime.primitives.additional_data import RELAY_PROOF_KEY, hash_commitments, parse_relay_proof_entry
-from runtime.primitives.additional_data import relay_proof_entry
+from runtime.primitives.additional_data import (
+    RELAY_PROOF_KEY,
+    hash_commitments,
+    parse_relay_proof_entry,
+    relay_proof_entry,
+)
 from runtime.primitives.block import Block
 from runtime.primitives.digest import AURA, AdditionalData, Consensus, PreRuntime, Seal
 from runtime.primitives.extrinsic import Extrinsic
@@ -93,15 +97,24 @@ def flip(data: bytes) -> bytes:
 UNSIGNED = Extrinsic.bare(demo.system.call_of(demo.system.remark, b"!").encode()).encode()
 
 FORGERIES: dict[str, tuple[Forgery, str]] = {
-    "state root": (with_header(lambda h: replace(h, state_root=flip(h.state_root))), "Storage root must match"),
+    "state root": (
+        with_header(lambda h: replace(h, state_root=flip(h.state_root))),
+        "Storage root must match",
+    ),
     "extrinsics root": (
         with_header(lambda h: replace(h, extrinsics_root=flip(h.extrinsics_root))),
         "Transaction trie must be valid",
     ),
-    "parent hash": (with_header(lambda h: replace(h, parent_hash=flip(h.parent_hash))), "Invalid parent hash"),
+    "parent hash": (
+        with_header(lambda h: replace(h, parent_hash=flip(h.parent_hash))),
+        "Invalid parent hash",
+    ),
     "number": (with_header(lambda h: replace(h, number=h.number + 1)), "does not follow"),
     "an extrinsic more": (with_extrinsics(lambda xts: (*xts, UNSIGNED)), "must be signed"),
-    "an inherent less": (with_extrinsics(lambda xts: xts[1:]), "set_validation_data inherent needs to be present"),
+    "an inherent less": (
+        with_extrinsics(lambda xts: xts[1:]),
+        "set_validation_data inherent needs to be present",
+    ),
     "an inherent twice": (with_extrinsics(lambda xts: (xts[0], *xts)), "updated only once"),
     "messages left out": (with_extrinsics(lambda xts: xts[:2]), "must match that calculated"),
     "inherents in another order": (
@@ -122,9 +135,7 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "another author": (
         lambda data: replace(
             data,
-            blocks=(
-                Block(reseal(data.blocks[0].header, dev_keypair("mallory")), data.blocks[0].extrinsics),
-            ),
+            blocks=(Block(reseal(data.blocks[0].header, dev_keypair("mallory")), data.blocks[0].extrinsics),),
         ),
         "not the slot author's signature",
     ),
@@ -239,7 +250,7 @@ def test_data_and_digest_stand_or_fall_together() -> None:
 
 
 def test_reads_without_a_carried_proof_cannot_be_judged_by_carried_proof() -> None:
-    """The candidate of the ``own`` form carries nothing: by its own state a validator finds it valid, without it, not."""
+    """The candidate of the ``own`` form carries nothing: valid by a validator's own state, not judged without."""
     _, collation = candidate("own")
     assert isinstance(judge("own", collation.block_data), Valid)
     assert isinstance(judge("own", collation.block_data, own=False), Invalid)

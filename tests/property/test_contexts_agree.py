@@ -80,13 +80,17 @@ actions = st.one_of(
     st.just(Raw(Extrinsic.bare(demo.timestamp.call_of(demo.timestamp.set, 5).encode()).encode())),
     st.just(Raw(Extrinsic.bare(demo.system.call_of(demo.system.remark, b"unsigned").encode()).encode())),
 )
-histories = st.lists(st.lists(st.tuples(st.sampled_from((0, 1)), actions), max_size=5), min_size=3, max_size=7)
+histories = st.lists(
+    st.lists(st.tuples(st.sampled_from((0, 1)), actions), max_size=5), min_size=3, max_size=7
+)
 
 
 def submit(para: RunningParachain, other: int, action: object) -> None:
     """Put what the action means into the parachain's mempool."""
     if isinstance(action, Transfer):
-        method = demo.balances.transfer_keep_alive if action.keep_alive else demo.balances.transfer_allow_death
+        method = (
+            demo.balances.transfer_keep_alive if action.keep_alive else demo.balances.transfer_allow_death
+        )
         para.submit(demo.balances.call_of(method, OTHERS[action.dest].public_key, action.amount).encode())
     elif isinstance(action, Send):
         arguments = (other, action.lane, action.recipient, action.timeout, action.payload)
@@ -180,7 +184,9 @@ def is_subsequence(part: list[int | None], whole: list[int | None]) -> bool:
 @pytest.mark.parametrize("mode", ["own", "carried"])
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(history=histories)
-@example(history=[[], [(0, Send(b"hello", b"mailbox", 0, None))], [], [(1, Send(b"", b"nobody", 7, 1))], [], []])
+@example(
+    history=[[], [(0, Send(b"hello", b"mailbox", 0, None))], [], [(1, Send(b"", b"nobody", 7, 1))], [], []]
+)
 @example(history=[[], [(0, Transfer(0, 10**18, False)), (0, Remark(b"from a dead account"))], [], []])
 def test_every_context_agrees(mode: str, history: list[list[tuple[int, object]]]) -> None:
     network = Observed(TOPOLOGY, seed=1, relay_state=mode)  # type: ignore[arg-type]

@@ -125,7 +125,7 @@ def test_no_data_is_never_absence(state: dict[bytes, bytes], keys: list[bytes], 
                 value = reader.read(key)
             except HostError as error:
                 refusal = WitnessMissing if isinstance(reader, CarriedProof) else StateUnavailable
-                assert type(error) is refusal  # noqa: PT017  (it may also answer)
+                assert type(error) is refusal  # it may also answer
             else:
                 assert value == state.get(key)
 

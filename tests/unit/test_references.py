@@ -5,6 +5,7 @@ unambiguous.
 from __future__ import annotations
 
 import ast
+import importlib
 import io
 import re
 import sys
@@ -80,3 +81,33 @@ def test_pattern_knows_the_forms_in_use(tag_pattern: re.Pattern[str], tag: str) 
 @pytest.mark.parametrize("text", ["list[bytes]", "rows[at]", "[key]", "[sp]", "[trie]", "data[PS]"])
 def test_pattern_leaves_code_alone(tag_pattern: re.Pattern[str], text: str) -> None:
     assert tag_pattern.search(text) is None
+
+
+NAME = re.compile(r"`((?:runtime|host_functions|pov_validator|pileus)(?:\.\w+)+)`")
+
+
+def test_names_in_the_pages_exist(repository: Path) -> None:
+    names = [
+        (page.name, name)
+        for page in sorted((repository / "docs").glob("*.md"))
+        for name in NAME.findall(page.read_text(encoding="utf-8"))
+    ]
+    assert names
+    missing = [f"{page}: {name}" for page, name in names if not exists(name)]
+    assert not missing, missing
+
+
+def exists(dotted: str) -> bool:
+    """Whether a dotted name is a module, or an attribute (of an attribute) of one."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[length:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False

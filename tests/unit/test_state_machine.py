@@ -38,6 +38,11 @@ def recording() -> Externalities:
     return Externalities.recording(NODES, ROOT)
 
 
+def over(initial: Storage) -> Externalities:
+    root, nodes = build_state(initial)
+    return Externalities.recording(nodes, root)
+
+
 # Backends.
 
 
@@ -179,8 +184,7 @@ def test_transactions_that_are_not_open_cannot_be_closed() -> None:
     ],
 )
 def test_append(value: bytes | None, expected: bytes) -> None:
-    root, nodes = build_state(Storage({} if value is None else {b"key": value}))
-    state = Externalities.recording(nodes, root)
+    state = over(Storage({} if value is None else {b"key": value}))
     state.append(b"key", b"item")
     assert state.get(b"key") == expected
     state.set(b"key", b"" if value is None else value)
@@ -189,7 +193,7 @@ def test_append(value: bytes | None, expected: bytes) -> None:
 
 
 def test_append_asks_the_backend_only_once() -> None:
-    state = Externalities.recording(*reversed(build_state(Storage({b"key": b"\x04a"}))))
+    state = over(Storage({b"key": b"\x04a"}))
     state.append(b"key", b"b")
     size = state.storage_proof_size()
     state.append(b"key", b"c")
@@ -198,11 +202,20 @@ def test_append_asks_the_backend_only_once() -> None:
 
 
 def test_append_to_a_deleted_key_starts_anew() -> None:
-    state = Externalities.recording(*reversed(build_state(Storage({b"key": b"\x04a"}))))
+    state = over(Storage({b"key": b"\x04a"}))
     state.clear(b"key")
     state.append(b"key", b"b")
     assert state.get(b"key") == b"\x04b"
     assert state.storage_proof_size() == 0
+
+
+def test_an_append_that_could_not_load_changes_nothing() -> None:
+    state = Externalities(FullBackend({ROOT: NODES[ROOT]}, ROOT))
+    state.begin_host_transaction()
+    with pytest.raises(StateUnavailable):
+        state.append(b"\x05", b"item")
+    state.rollback_host_transaction()
+    assert state.drain(1).changes == ({}, {})
 
 
 # Externalities.
