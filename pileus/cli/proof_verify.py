@@ -23,13 +23,17 @@ from pileus.cli.layouts import HasherName, layout_of
 from pileus.cli.options import CaseOption, FileArgument, JsonOption
 from pileus.cli.output import hex_text, print_fields, print_json
 from runtime.trie.errors import BadNode, MissingNode
+from runtime.trie.iterate import walk_entries
 from runtime.trie.layout import HASH_LENGTH, Layout
 from runtime.trie.lookup import lookup
 from runtime.trie.recorder import Recorder
 
 __all__ = ["proof_verify"]
 
-StrictOption = Annotated[bool, typer.Option("--strict", help="Unused and duplicate nodes are errors.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Nodes that no listed key needs are errors.")]
+LenientOption = Annotated[
+    bool, typer.Option("--lenient", help="Foreign and duplicate nodes are counted, not errors.")
+]
 
 
 class Expectation(msgspec.Struct, forbid_unknown_fields=True):
@@ -59,6 +63,8 @@ class Finding:
     shown: str
     value: bytes | None
     holds: bool
+    covered: bool = True
+    """Whether the proof shows anything about the key, a value or its absence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +75,25 @@ class Report:
     nodes: int
     size: int
     """Bytes of all nodes, duplicates included, without length prefixes."""
+    foreign: list[bytes]
+    """Hashes of nodes that nothing under the root refers to."""
     unused: list[bytes]
-    """Hashes of nodes that no key needed."""
+    """Hashes of nodes that are part of the trie, and that no key needed."""
     duplicates: list[bytes]
     """Hashes of nodes that are listed more than once."""
     findings: list[Finding]
 
-    def failure(self, *, strict: bool) -> str | None:
+    def failure(self, *, strict: bool, lenient: bool) -> str | None:
         """Why the proof does not hold, or None when it does."""
         for finding in self.findings:
             if not finding.holds:
                 key = hex_text(finding.key, 64)
                 return f"key {key}: expected {finding.expected}, the proof shows {finding.shown}"
-        if strict and self.duplicates:
+        if self.findings and not any(finding.covered for finding in self.findings):
+            return f"the proof shows nothing about any of its keys: {self.findings[0].shown.removeprefix('nothing: ')}"
+        if self.foreign and not lenient:
+            return f"node {hex_text(self.foreign[0])} is no part of the trie under the root"
+        if self.duplicates and not lenient:
             return f"node {hex_text(self.duplicates[0])} is listed more than once"
         if strict and self.unused:
             return f"node {hex_text(self.unused[0])} is not needed for any key"
@@ -89,23 +101,28 @@ class Report:
 
 
 def proof_verify(
-    file: FileArgument, case: CaseOption = None, strict: StrictOption = False, as_json: JsonOption = False
+    file: FileArgument,
+    case: CaseOption = None,
+    strict: StrictOption = False,
+    lenient: LenientOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check a storage proof: exit 0 when it shows what FILE says, 1 with the reason when not.
 
     FILE: {"root": "0x..", "proof": ["0x..", ...], "keys": {"0xKEY": "0xVALUE", "0xOTHER": null}}, where
     null means absent; optionally "hasher": "blake2_256" or "keccak_256". Instead of "keys" the conformance
     vectors' "expect": [{"key", "outcome": "value", "absent" or "incomplete", "value"}] is accepted,
-    "incomplete" meaning that the proof must not cover the key.
+    "incomplete" meaning that the proof must not cover the key. A proof that covers none of its keys does not hold.
 
-    Nodes that none of the keys needs, and nodes listed twice, are counted. They change no answer, and a
-    proof made for more keys than FILE lists has them, so they are errors only with --strict.
+    Nodes that are no part of the trie under the root, and nodes listed twice, are errors unless --lenient. Nodes
+    that are part of it but that none of the keys needs are counted: a proof made for more keys than FILE lists has
+    them. With --strict they are errors too.
     """
     proof = convert(pick_case(read_json(file), case, file), ProofFile, file)
     if (proof.keys is None) == (proof.expect is None):
         raise UnreadableInput(f'{describe(file)}: expected exactly one of "keys" and "expect" at `$`')
     report = examine(proof, describe(file))
-    failure = report.failure(strict=strict)
+    failure = report.failure(strict=strict, lenient=lenient)
     if as_json:
         print_json(as_document(report, failure))
     else:
@@ -131,8 +148,28 @@ def examine(proof: ProofFile, name: str) -> Report:
         store[node_hash] = node
     recorder = Recorder(store, layout.hasher)
     findings = [finding_of(recorder, root, layout, *wish) for wish in expectations(proof, name)]
-    unused = [node_hash for node_hash in store if node_hash not in recorder]
-    return Report(root, len(nodes), sum(map(len, nodes)), unused, duplicates, findings)
+    if not findings and root not in store and root != layout.empty_root:
+        raise DoesNotHold(f"the node of the root {hex_text(root)} is not in the proof")
+    surplus = [node_hash for node_hash in store if node_hash not in recorder]
+    part_of_trie = reachable(store, root, layout) if surplus else frozenset[bytes]()
+    foreign = [node_hash for node_hash in surplus if node_hash not in part_of_trie]
+    unused = [node_hash for node_hash in surplus if node_hash in part_of_trie]
+    return Report(root, len(nodes), sum(map(len, nodes)), foreign, unused, duplicates, findings)
+
+
+def reachable(store: dict[bytes, bytes], root: bytes, layout: Layout) -> frozenset[bytes]:
+    """Hashes of the nodes and detached values that can be reached from the root through nodes of the proof."""
+    recorder = Recorder(store, layout.hasher)
+    values: list[bytes] = []
+    try:
+        values.extend(
+            value_hash for *_, value_hash in walk_entries(recorder, root, layout, skip_missing=True)
+        )
+    except (MissingNode, BadNode) as error:
+        # Only what lies before the malformed node counts as part of the trie; the keys behind it say why.
+        if isinstance(error, MissingNode) and error.node == root:
+            return frozenset()
+    return frozenset(recorder).union(values)
 
 
 def expectations(proof: ProofFile, name: str) -> Iterator[tuple[bytes, str, bytes | None]]:
@@ -157,7 +194,7 @@ def finding_of(
         found = lookup(recorder, root, key, layout, strict=True)
     except MissingNode as missing:
         shown = f"nothing: node {hex_text(missing.node)} is missing"
-        return Finding(key, expected, shown, None, outcome == "incomplete")
+        return Finding(key, expected, shown, None, outcome == "incomplete", covered=False)
     except BadNode as bad:
         return Finding(key, expected, f"nothing: {bad}", None, False)
     shown = "absence" if found is None else f"value {hex_text(found, 64)}"
@@ -171,7 +208,9 @@ def in_words(outcome: str) -> str:
 
 def print_report(report: Report) -> None:
     counts = f"{report.nodes} nodes, {report.size} bytes"
-    surplus = f"{len(report.unused)} unused, {len(report.duplicates)} duplicate"
+    surplus = (
+        f"{len(report.unused)} unused, {len(report.foreign)} foreign, {len(report.duplicates)} duplicate"
+    )
     print_fields([("root", hex_text(report.root)), ("proof", f"{counts} ({surplus})")])
     for finding in report.findings:
         print(f"{'ok  ' if finding.holds else 'FAIL'}  {hex_text(finding.key)}  {finding.shown}")
@@ -186,6 +225,7 @@ def as_document(report: Report, failure: str | None) -> dict[str, Any]:
         "root": report.root,
         "nodes": report.nodes,
         "bytes": report.size,
+        "foreign": report.foreign,
         "unused": report.unused,
         "duplicates": report.duplicates,
         "keys": [

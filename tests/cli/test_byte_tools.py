@@ -194,14 +194,29 @@ def test_missing_node_is_neither_absence_nor_value(
     assert "is missing" in result.err
 
 
-def test_strict_reports_surplus_nodes(pileus: Pileus, file: Callable[[Any], Path]) -> None:
+def test_surplus_nodes(pileus: Pileus, file: Callable[[Any], Path]) -> None:
+    """Foreign and doubled nodes are refused; nodes that other keys would need only with --strict."""
     document = proof_document(b"\x01\x03")
-    for surplus, reason in (("0x0badc0de", "is not needed"), (document["proof"][0], "more than once")):
+    for surplus, reason in (("0x0badc0de", "no part of the trie"), (document["proof"][0], "more than once")):
         changed = document | {"proof": [*document["proof"], surplus]}
-        assert pileus("proof", "verify", file(changed)).status == 0
-        strict = pileus("proof", "verify", file(changed), "--strict")
-        assert strict.status == 1
-        assert reason in strict.err
+        refused = pileus("proof", "verify", file(changed))
+        assert refused.status == 1
+        assert reason in refused.err
+        assert pileus("proof", "verify", file(changed), "--lenient").status == 0
+    more = proof_document(b"\x01\x03", b"\x02\x03\x04")
+    more["keys"] = document["keys"]
+    assert pileus("proof", "verify", file(more)).status == 0
+    strict = pileus("proof", "verify", file(more), "--strict")
+    assert strict.status == 1
+    assert "is not needed" in strict.err
+
+
+def test_a_proof_of_no_key_must_hold_its_root(pileus: Pileus, file: Callable[[Any], Path]) -> None:
+    document = proof_document(b"\x01\x03") | {"keys": {}}
+    assert pileus("proof", "verify", file(document)).status == 0
+    result = pileus("proof", "verify", file(document | {"proof": []}))
+    assert result.status == 1
+    assert "is not in the proof" in result.err
 
 
 def test_proof_as_json(pileus: Pileus, file: Callable[[Any], Path]) -> None:

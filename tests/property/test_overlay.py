@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from host_functions.state_machine.overlay import UNCHANGED, Overlay
+from host_functions.state_machine.overlay import UNCHANGED, ChangeSet, Overlay
 from runtime.primitives.scale import byte_vec, vec
 
 KEYS = st.sampled_from([b"", b"a", b"aa", b"ab", b"b", b"\xff", b"\xff\xff"])
@@ -125,3 +127,34 @@ class OverlayMachine(RuleBasedStateMachine):
 
 
 TestOverlay = OverlayMachine.TestCase
+TestOverlay.settings = settings(max_examples=100, stateful_step_count=40)
+
+WRITES = st.tuples(st.sampled_from([b"a", b"b"]), st.none() | st.sampled_from([b"1", b"2", b"3"]))
+# A program is a list of writes (key, value) and of transactions (kept?, program).
+PROGRAMS = st.recursive(
+    st.lists(WRITES, max_size=3),
+    lambda inner: st.lists(WRITES | st.tuples(st.booleans(), inner), max_size=4),
+    max_leaves=12,
+)
+
+
+def run(changes: ChangeSet, program: list[Any], state: Content) -> Content:
+    """Run in the change set; what its content should be afterwards, from what it was before."""
+    for first, second in program:
+        if isinstance(first, bytes):
+            changes.set(first, second)
+            state = {**state, first: second}
+        else:
+            changes.start_transaction()
+            within = run(changes, second, state)
+            changes.commit_transaction() if first else changes.rollback_transaction()
+            state = within if first else state
+    return state
+
+
+@given(PROGRAMS)
+@example([(False, [(b"a", b"1"), (True, [(b"a", b"2")])])])
+@example([(b"a", b"0"), (False, [(True, [(b"a", b"1")]), (b"b", b"2"), (False, [(b"a", None)])])])
+def test_transactions_nest(program: list[Any]) -> None:
+    changes = ChangeSet()
+    assert run(changes, program, {}) == changes.items()

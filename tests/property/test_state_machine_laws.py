@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,40 @@ def test_the_root_does_not_depend_on_the_order_of_writes(
         found.append((state.root(1), state.storage_proof_size(), state.drain(1)))
     assert found[0] == found[1]
     assert found[0][0] == trie_root(applied(entries, changes), LAYOUT_V1)
+
+
+@given(ENTRIES, CHANGES, CHANGES, st.randoms(use_true_random=False))
+def test_nothing_depends_on_the_order_in_which_changes_are_given(
+    entries: dict[bytes, bytes],
+    changes: dict[bytes, bytes | None],
+    child: dict[bytes, bytes | None],
+    random: Random,
+) -> None:
+    """Not even which nodes are touched, which depends on the order in which changes are applied."""
+    root, nodes = build_state(Storage(entries, {b"one": entries, b"two": entries}))
+    outcomes = []
+    for shuffled in (False, True):
+        order = list(changes.items())
+        children = [(b"one", child), (b"two", changes), (b"none", child)]
+        if shuffled:
+            random.shuffle(order)
+            random.shuffle(children)
+        recorder = Recorder(nodes)
+        found, new = FullBackend(recorder, root).delta_root(dict(order), dict(children), 1)
+        outcomes.append((found, list(new.items()), recorder.nodes()))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_changes_are_applied_in_key_order() -> None:
+    """A deletion that leaves a branch with one child reads that child, unless an insertion came before it."""
+    root, nodes = build_state(Storage({b"\x10": b"a" * 32, b"\x20": b"b" * 32}))
+    touched = []
+    for inserted in (b"\x00", b"\x30"):
+        for changes in ({b"\x10": None, inserted: b"new"}, {inserted: b"new", b"\x10": None}):
+            recorder = Recorder(nodes)
+            FullBackend(recorder, root).delta_root(changes, {}, 1)
+            touched.append(len(recorder))
+    assert touched == [2, 2, 3, 3]
 
 
 @given(ENTRIES, st.lists(KEYS, max_size=6), CHANGES, st.data())

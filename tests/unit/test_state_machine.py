@@ -336,6 +336,17 @@ def test_the_root_follows_rollbacks() -> None:
     assert state.root(1) == ROOT != changed
 
 
+def test_the_root_follows_what_the_runtime_left_open() -> None:
+    for leave in ("commit_host_transaction", "exit_runtime"):
+        state = recording()
+        state.begin_host_transaction()
+        state.start_transaction()
+        state.set(b"key", b"value")
+        assert state.root(1) != ROOT
+        getattr(state, leave)()
+        assert state.root(1) == ROOT
+
+
 def test_the_end_of_an_execution() -> None:
     state = recording()
     state.set(b"b", b"2" * 40)
