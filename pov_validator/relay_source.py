@@ -18,10 +18,8 @@ from host_functions.relay_state import CarriedProof, RelayNodeState, RelayOwnSta
 from pov_validator.verdict import Abstain, AbstainReason, Invalid, InvalidReason
 from runtime.primitives.additional_data import RELAY_PROOF_KEY, parse_relay_proof_entry
 from runtime.primitives.errors import ScaleError
-from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain_block_data import VERSIONED_PREFIX, ParachainBlockData
 from runtime.trie.errors import TrieError
-from runtime.trie.layout import NodeStore
 
 __all__ = [
     "Carried",
@@ -42,7 +40,7 @@ class OwnState:
     def reads(self, root: bytes, block_data: bytes) -> WatchedReads:
         """Reads at `root`, for one validation. `block_data`, the decompressed PoV payload, plays no part."""
         del block_data
-        return WatchedReads(lambda: RelayOwnState(_CheckedNode(self.node), root))
+        return WatchedReads(lambda: RelayOwnState(self.node, root))
 
     def verdict_on(self, failure: Exception) -> Invalid | Abstain:
         """Whatever keeps a database from answering is a condition of this validator."""
@@ -69,30 +67,6 @@ class Carried:
 
 
 RelayStateSource: TypeAlias = OwnState | Carried
-
-
-class _CheckedNode:
-    """A relay chain node whose database is not believed: an item that does not have its hash is not there.
-
-    A flipped bit on a validator's disk would otherwise give another value, and with it a verdict about the candidate.
-    """
-
-    def __init__(self, node: RelayNodeState) -> None:
-        self._node = node
-
-    def state_at(self, root: bytes) -> NodeStore:
-        return _CheckedStore(self._node.state_at(root))
-
-
-class _CheckedStore:
-    def __init__(self, store: NodeStore) -> None:
-        self._store = store
-
-    def __getitem__(self, item: bytes) -> bytes:
-        stored = self._store[item]
-        if blake2_256(stored) != item:
-            raise KeyError(item)
-        return stored
 
 
 class WatchedReads:
