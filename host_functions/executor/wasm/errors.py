@@ -1,0 +1,56 @@
+"""How a Wasm guest, or its code, can fail.
+
+::
+
+    PileusError
+    ├─ InvalidCode             the blob cannot be run at all: refused before a single instruction
+    └─ SandboxError            the engine stopped the guest
+       ├─ GuestPanic             the guest panicked, and said why                        .message
+       ├─ Trap                   the guest did what Wasm, or a host function, forbids    .reason
+       ├─ OutOfMemory            the host allocator cannot serve the guest
+       │  └─ AllocatorError        the guest broke the heap it shares with the host
+       └─ DeadlineExceeded       the guest ran longer than it may
+
+All of them are the guest's fault: a validator that meets one calls the candidate invalid, except
+`DeadlineExceeded`, which depends on the machine [pvf-executor].
+"""
+
+from __future__ import annotations
+
+from host_functions.errors import PileusError, SandboxError
+
+__all__ = ["AllocatorError", "DeadlineExceeded", "InvalidCode", "OutOfMemory", "Trap"]
+
+
+class InvalidCode(PileusError):
+    """Code that this executor refuses to run: not Wasm, or Wasm that no Substrate host would link."""
+
+
+class Trap(SandboxError):
+    """Execution stopped without a panic message: a Wasm trap, or a pointer that points outside memory."""
+
+    def __init__(self, entry_point: str, reason: str) -> None:
+        super().__init__(f"{entry_point}: {reason}")
+        self.entry_point = entry_point
+        self.reason = reason
+
+
+class OutOfMemory(SandboxError):
+    """The heap is full, or one request was larger than any allocation may be."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class AllocatorError(OutOfMemory):
+    """The heap is inconsistent: a pointer freed twice, a header overwritten, a call after an error."""
+
+
+class DeadlineExceeded(SandboxError):
+    """The call took longer than its timeout."""
+
+    def __init__(self, entry_point: str, seconds: float) -> None:
+        super().__init__(f"{entry_point}: stopped after {seconds:g} s")
+        self.entry_point = entry_point
+        self.seconds = seconds
