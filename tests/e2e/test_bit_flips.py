@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 
 import pytest
 
 from pileus.collator import Collation
 from pileus.network.run import Network
 from pileus.network.topology import Collator, Parachain, RelayChainSection, RelayNode, Topology, Traffic
+from pileus.testing import bit_flips, recommit
 from pov_validator import Carried, Invalid, OwnState, Valid, Verdict, validate_candidate
 from runtime.primitives.parachain import PersistedValidationData, PoV
 
@@ -38,16 +40,10 @@ def candidate(mode: str) -> tuple[Network, Collation]:
 
 def judge(mode: str, pov: PoV, pvd: PersistedValidationData) -> Verdict:
     network, collation = candidate(mode)
-    descriptor = replace(collation.descriptor, pov_hash=pov.hash(), persisted_validation_data_hash=pvd.hash())
+    descriptor = replace(recommit(collation.descriptor, pov), persisted_validation_data_hash=pvd.hash())
     source = Carried() if mode == "carried" else OwnState(network.chain.database)
     runtime = network.parachains[0].runtime
     return validate_candidate(descriptor, collation.commitments.hash(), pov, pvd, runtime, source)
-
-
-def flipped(data: bytes, bit: int) -> bytes:
-    changed = bytearray(data)
-    changed[bit // 8] ^= 1 << bit % 8
-    return bytes(changed)
 
 
 @pytest.mark.parametrize("mode", ["own", "carried"])
@@ -63,8 +59,8 @@ def test_the_candidate_itself_is_valid(mode: str) -> None:
 def test_every_bit_of_the_pov(mode: str, chunk: int) -> None:
     _, collation = candidate(mode)
     data = collation.block_data.encode()
-    for bit in range(chunk, 8 * len(data), CHUNKS):
-        verdict = judge(mode, PoV(flipped(data, bit)), collation.pvd)
+    for bit, flipped in islice(bit_flips(data), chunk, None, CHUNKS):
+        verdict = judge(mode, PoV(flipped), collation.pvd)
         assert isinstance(verdict, Invalid), (bit, verdict)
 
 
@@ -73,9 +69,9 @@ def test_every_bit_of_the_validation_data(mode: str) -> None:
     """The parent head, relay parent number and storage root; the size limit alone may change without effect."""
     _, collation = candidate(mode)
     encoded = collation.pvd.encode()
-    for bit in range(8 * (len(encoded) - 4)):
+    for bit, flipped in islice(bit_flips(encoded), 8 * (len(encoded) - 4)):
         try:
-            pvd = PersistedValidationData.decode(flipped(encoded, bit))
+            pvd = PersistedValidationData.decode(flipped)
         except ValueError:
             continue
         verdict = judge(mode, collation.pov, pvd)

@@ -18,8 +18,8 @@ from pileus.network.run import Network
 from pileus.network.summary import summary_of
 from pileus.network.timeline import slot_lines, summary_tables
 from pileus.network.topology import RelayStateMode, Topology, TopologyError, parse_topology, read_topology
+from pileus.testing import recommit
 from pov_validator import Abstain, AbstainReason, Carried, Invalid, InvalidReason, OwnState, Valid
-from pov_validator.tampering import recommit
 from runtime.chains import demo
 from runtime.pallets.mailbox import Letter
 from runtime.primitives.parachain import PoV, ValidationParams

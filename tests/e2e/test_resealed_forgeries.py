@@ -12,10 +12,10 @@ from functools import cache
 import pytest
 
 from pileus.collator import Collation
-from pileus.keyring import Keypair
 from pileus.network.parachain import dev_keypair
 from pileus.network.run import Network
 from pileus.network.topology import Collator, Parachain, RelayChainSection, RelayNode, Topology, Traffic
+from pileus.testing import reseal
 from pov_validator import Abstain, Carried, Invalid, OwnState, Valid, Verdict, validate_candidate
 from runtime.chains import demo
 from runtime.primitives.additional_data import (
@@ -25,7 +25,7 @@ from runtime.primitives.additional_data import (
     relay_proof_entry,
 )
 from runtime.primitives.block import Block
-from runtime.primitives.digest import AURA, AdditionalData, Consensus, PreRuntime, Seal
+from runtime.primitives.digest import AURA, AdditionalData, Consensus, PreRuntime
 from runtime.primitives.extrinsic import Extrinsic
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Header
@@ -52,11 +52,6 @@ def candidate(mode: str) -> tuple[Network, Collation]:
     raise AssertionError("no message was ever received")
 
 
-def reseal(header: Header, key: Keypair = KEY) -> Header:
-    unsealed, _ = header.without_seal()
-    return replace(unsealed, digest=(*unsealed.digest, Seal(AURA, key.sign(unsealed.hash()))))
-
-
 def judge(mode: str, data: ParachainBlockData, *, own: bool | None = None) -> Verdict:
     """Judge a PoV whose descriptor claims whatever its header claims."""
     network, collation = candidate(mode)
@@ -73,7 +68,7 @@ def judge(mode: str, data: ParachainBlockData, *, own: bool | None = None) -> Ve
 def with_header(change: Callable[[Header], Header]) -> Forgery:
     def forge(data: ParachainBlockData) -> ParachainBlockData:
         block = data.blocks[0]
-        return replace(data, blocks=(Block(reseal(change(block.header)), block.extrinsics),))
+        return replace(data, blocks=(Block(reseal(change(block.header), KEY), block.extrinsics),))
 
     return forge
 
@@ -195,7 +190,7 @@ def with_carried(data: ParachainBlockData, additional: dict[str, bytes] | None) 
     digest = tuple(item for item in block.header.digest[:-1] if not isinstance(item, AdditionalData))
     if commitment is not None:
         digest = (*digest, AdditionalData(commitment))
-    header = reseal(replace(block.header, digest=(*digest, block.header.digest[-1])))
+    header = reseal(replace(block.header, digest=(*digest, block.header.digest[-1])), KEY)
     return replace(data, blocks=(Block(header, block.extrinsics),), additional_data=(additional,))
 
 

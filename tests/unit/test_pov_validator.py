@@ -17,6 +17,7 @@ from host_functions.interfaces import additional_data, storage
 from host_functions.interfaces.relay_chain_state import read_relay_state
 from host_functions.relay_state import RelayOwnState
 from host_functions.state_machine.genesis import Storage, build_state
+from pileus.testing import bit_flips, recommit
 from pov_validator import (
     Abstain,
     AbstainReason,
@@ -29,7 +30,6 @@ from pov_validator import (
     Verdict,
     validate_candidate,
 )
-from pov_validator.tampering import bit_flips, recommit
 from runtime.primitives.additional_data import RELAY_PROOF_KEY, relay_proof_entry
 from runtime.primitives.compressed_blob import BlobKind
 from runtime.primitives.errors import InvalidBlock, ScaleError
