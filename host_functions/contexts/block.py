@@ -6,7 +6,9 @@ compute another block [RFC-43].
 
 from __future__ import annotations
 
+from host_functions.contexts.batch_verify import BatchVerify
 from host_functions.contexts.families import Misc, OffchainIndex, RelayState, VersionReader
+from host_functions.contexts.offchain_worker import TransactionIndex
 from host_functions.state_machine.externalities import Externalities
 from host_functions.state_machine.relay_reader import RelayStateReader
 from host_functions.state_machine.table import STORAGE_TABLE
@@ -14,7 +16,9 @@ from host_functions.state_machine.table import STORAGE_TABLE
 __all__ = ["BlockContext"]
 
 
-class BlockContext(Misc, OffchainIndex, RelayState, delegates={"state": STORAGE_TABLE}):
+class BlockContext(
+    Misc, BatchVerify, OffchainIndex, TransactionIndex, RelayState, delegates={"state": STORAGE_TABLE}
+):
     """Storage from ``state``, relay reads from ``relay``; both count towards the proof size."""
 
     def __init__(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from host_functions.contexts.batch_verify import BatchVerify
 from host_functions.contexts.families import Misc, OffchainIndex, RelayState, VersionReader
+from host_functions.contexts.keystore import Keystore, KeystoreFunctions
+from host_functions.contexts.offchain_worker import OffchainWorker, TransactionIndex
 from host_functions.interfaces import (
     additional_data,
     child_storage,
@@ -26,7 +29,11 @@ __all__ = ["OffchainContext"]
 
 class OffchainContext(
     Misc,
+    BatchVerify,
+    KeystoreFunctions,
+    OffchainWorker,
     OffchainIndex,
+    TransactionIndex,
     RelayState,
     delegates={"state": STORAGE_TABLE},
     complete=(
@@ -49,10 +56,14 @@ class OffchainContext(
         *,
         version_of: VersionReader | None = None,
         max_level: int = 3,
+        keystore: Keystore | None = None,
     ) -> None:
+        """``keystore``: keys that the runtime may use; without, generating and signing are missing."""
         Misc.__init__(self, max_level=max_level, version_of=version_of)
+        OffchainWorker.__init__(self)
         OffchainIndex.__init__(self)
         RelayState.__init__(self, relay)
+        self.keystore = keystore
         self.state = Externalities(backend)
 
     @contextlib.contextmanager
@@ -64,3 +75,4 @@ class OffchainContext(
         finally:
             self.state.rollback_host_transaction()
             self.offchain_changes.clear()
+            self.batch = None

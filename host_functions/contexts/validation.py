@@ -6,6 +6,7 @@ reaches the host is refused. Nor an offchain index, which the blob replaces by a
 
 from __future__ import annotations
 
+from host_functions.contexts.batch_verify import BatchVerify
 from host_functions.contexts.families import Misc, RelayState, VersionReader
 from host_functions.interfaces import (
     additional_data,
@@ -24,6 +25,7 @@ __all__ = ["ValidationContext"]
 
 class ValidationContext(
     Misc,
+    BatchVerify,
     RelayState,
     complete=(
         misc,

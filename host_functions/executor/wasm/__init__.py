@@ -12,4 +12,6 @@ from host_functions.executor.wasm.errors import Trap as Trap
 from host_functions.executor.wasm.heap import Dynamic as Dynamic
 from host_functions.executor.wasm.heap import Static as Static
 from host_functions.executor.wasm.runtime import WasmRuntime as WasmRuntime
-from host_functions.executor.wasm.version import runtime_version_of as runtime_version_of
+from host_functions.executor.wasm.runtime import embedded_version_reader as embedded_version_reader
+from host_functions.executor.wasm.runtime import version_reader as version_reader
+from host_functions.executor.wasm.version import embedded_version as embedded_version

@@ -17,7 +17,21 @@ from typing import Final, Protocol
 from host_functions.executor.wasm.errors import AllocatorError, OutOfMemory
 from host_functions.executor.wasm.heap import PAGE
 
-__all__ = ["MAX_POSSIBLE_ALLOCATION", "FreeingBumpAllocator", "HeapMemory", "align_heap_base"]
+__all__ = [
+    "HEADER_SIZE",
+    "MAX_POSSIBLE_ALLOCATION",
+    "MIN_POSSIBLE_ALLOCATION",
+    "NIL",
+    "N_ORDERS",
+    "OCCUPIED",
+    "FreeingBumpAllocator",
+    "Heap",
+    "HeapMemory",
+    "align_heap_base",
+    "make_room",
+    "next_free",
+    "occupied_order",
+]
 
 HEADER_SIZE: Final = 8
 ALIGNMENT: Final = 8
@@ -28,6 +42,14 @@ MAX_POSSIBLE_ALLOCATION: Final = 32 * 1024 * 1024
 NIL: Final = 0xFFFF_FFFF
 OCCUPIED: Final = 1 << 32
 LINK: Final = OCCUPIED - 1
+
+
+class Heap(Protocol):
+    """Who allocates in a guest."""
+
+    def allocate(self, size: int) -> int: ...
+
+    def deallocate(self, pointer: int) -> None: ...
 
 
 class HeapMemory(Protocol):
@@ -41,6 +63,9 @@ class HeapMemory(Protocol):
     def max_pages(self) -> int:
         """Pages it may have."""
 
+    def holds(self, end: int) -> bool:
+        """Whether all addresses below ``end`` exist."""
+
     def grow(self, pages: int) -> bool:
         """Add pages; whether that was possible."""
 
@@ -52,6 +77,44 @@ class HeapMemory(Protocol):
 def align_heap_base(heap_base: int) -> int:
     """The first address of the heap."""
     return (heap_base + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+
+
+def next_free(memory: HeapMemory, header: int, length: int) -> int:
+    """Take the free block at ``header``, ``length`` bytes with its header; the next one of its list."""
+    if not memory.holds(header + length):
+        raise AllocatorError("invalid header pointer detected")
+    raw = memory.read_u64(header)
+    if raw & OCCUPIED:
+        raise AllocatorError("free list points to an occupied header")
+    return raw & LINK
+
+
+def occupied_order(memory: HeapMemory, pointer: int) -> int:
+    """The order of the block in use at ``pointer``."""
+    if pointer < HEADER_SIZE:
+        raise AllocatorError("invalid pointer for deallocation")
+    if not memory.holds(pointer):
+        raise AllocatorError("pointer to deallocate is outside memory")
+    raw = memory.read_u64(pointer - HEADER_SIZE)
+    if not raw & OCCUPIED:
+        raise AllocatorError("the allocation points to an empty header")
+    order = raw & LINK
+    if order >= N_ORDERS:
+        raise AllocatorError(f"order {order} is out of range")
+    return order
+
+
+def make_room(memory: HeapMemory, required: int) -> None:
+    """Grow ``memory`` to ``required`` bytes at least: double it, within its limit, or by more if needed."""
+    if memory.holds(required):
+        return
+    current_pages = memory.size // PAGE
+    required_pages = -(-required // PAGE)
+    if current_pages >= memory.max_pages or required_pages > memory.max_pages:
+        raise OutOfMemory(f"allocator ran out of space: {memory.max_pages} pages are the limit")
+    next_pages = max(min(2 * current_pages, memory.max_pages), required_pages)
+    if not memory.grow(next_pages - current_pages):
+        raise OutOfMemory(f"allocator ran out of space: memory cannot grow to {next_pages} pages")
 
 
 class FreeingBumpAllocator:
@@ -70,16 +133,14 @@ class FreeingBumpAllocator:
         if size > MAX_POSSIBLE_ALLOCATION:
             raise OutOfMemory(f"requested allocation of {size} bytes is too large")
         order = (max(size, MIN_POSSIBLE_ALLOCATION) - 1).bit_length() - 3
+        length = HEADER_SIZE + (MIN_POSSIBLE_ALLOCATION << order)
         header = self._free_lists[order]
         if header == NIL:
-            header = self._bump((MIN_POSSIBLE_ALLOCATION << order) + HEADER_SIZE)
+            header = self._bumper
+            make_room(self._memory, header + length)
+            self._bumper = header + length
         else:
-            if header + HEADER_SIZE + (MIN_POSSIBLE_ALLOCATION << order) > self._memory.size:
-                raise AllocatorError("invalid header pointer detected")
-            raw = self._memory.read_u64(header)
-            if raw & OCCUPIED:
-                raise AllocatorError("free list points to an occupied header")
-            self._free_lists[order] = raw & LINK
+            self._free_lists[order] = next_free(self._memory, header, length)
         self._memory.write_u64(header, order | OCCUPIED)
         self._poisoned = False
         return header + HEADER_SIZE
@@ -87,37 +148,12 @@ class FreeingBumpAllocator:
     def deallocate(self, pointer: int) -> None:
         """Give back the block at ``pointer``. Raises `AllocatorError`."""
         self._enter()
-        header = pointer - HEADER_SIZE
-        if header < 0:
-            raise AllocatorError("invalid pointer for deallocation")
-        if pointer > self._memory.size:
-            raise AllocatorError("pointer to deallocate is outside memory")
-        raw = self._memory.read_u64(header)
-        if not raw & OCCUPIED:
-            raise AllocatorError("the allocation points to an empty header")
-        order = raw & LINK
-        if order >= N_ORDERS:
-            raise AllocatorError(f"order {order} is out of range")
-        self._memory.write_u64(header, self._free_lists[order])
-        self._free_lists[order] = header
+        order = occupied_order(self._memory, pointer)
+        self._memory.write_u64(pointer - HEADER_SIZE, self._free_lists[order])
+        self._free_lists[order] = pointer - HEADER_SIZE
         self._poisoned = False
 
     def _enter(self) -> None:
         if self._poisoned:
             raise AllocatorError("the allocator has been poisoned")
         self._poisoned = True
-
-    def _bump(self, size: int) -> int:
-        memory = self._memory
-        required = self._bumper + size
-        if required > memory.size:
-            current_pages = memory.size // PAGE
-            required_pages = -(-required // PAGE)
-            if current_pages >= memory.max_pages or required_pages > memory.max_pages:
-                raise OutOfMemory(f"allocator ran out of space: {memory.max_pages} pages are the limit")
-            next_pages = max(min(2 * current_pages, memory.max_pages), required_pages)
-            if not memory.grow(next_pages - current_pages):
-                raise OutOfMemory(f"allocator ran out of space: memory cannot grow to {next_pages} pages")
-        header = self._bumper
-        self._bumper = required
-        return header

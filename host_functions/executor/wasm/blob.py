@@ -9,7 +9,8 @@ guest allocates: entry points are ``(i32) -> i64`` and fetch their argument with
 that mixes them is refused, because host and guest would both believe they own the heap.
 
 Follows ``sc_executor_common::runtime_blob`` [sc-executor]. Not modelled: proposals beyond the first version
-of Wasm, which the engine refuses in runtimes anyway.
+of Wasm, which the engine refuses in runtimes anyway. Start functions, which the reference would run, are
+refused.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["CallingStyle", "FunctionImport", "FunctionType", "MemoryType", "Wasm
 
 HEADER: Final = b"\0asm\1\0\0\0"
 VALUE_TYPES: Final = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64"}
-CUSTOM, TYPE, IMPORT, FUNCTION, MEMORY, EXPORT, LAST_SECTION = 0, 1, 2, 3, 5, 7, 12
+CUSTOM, TYPE, IMPORT, FUNCTION, MEMORY, EXPORT, START, LAST_SECTION = 0, 1, 2, 3, 5, 7, 8, 12
 IMPORTS_FROM: Final = "env"
 MEMORY_NAME: Final = "memory"
 
@@ -114,16 +115,19 @@ def parse_blob(code: bytes) -> WasmBlob:
     if code[:8] != HEADER:
         raise InvalidCode("not a Wasm module: it does not begin with \\0asm and version 1")
     sections, custom = _sections(_Reader(code, 8, len(code)))
+    if START in sections:
+        # It would run before the host knows the guest's memory and heap. No Rust runtime has one.
+        raise InvalidCode("the module has a start function")
     types = _types(sections.get(TYPE))
     imports, imported_memory = _imports(sections.get(IMPORT), types)
-    functions = [kind.type for kind in imports]
-    functions.extend(_type_at(types, index) for index in _indices(sections.get(FUNCTION)))
+    defined = _indices(sections.get(FUNCTION))
     memories = _memories(sections.get(MEMORY))
     if imported_memory is not None:
         memories.append(imported_memory)
     if len(memories) != 1:
         raise InvalidCode(f"the module has {len(memories)} memories, a runtime has exactly one")
-    exports, memory_exported = _exports(sections.get(EXPORT), functions)
+    kinds: list[FunctionType | int] = [*(function.type for function in imports), *defined]
+    exports, memory_exported = _exports(sections.get(EXPORT), kinds, types)
     if imported_memory is None and not memory_exported:
         raise InvalidCode(f"the module neither imports nor exports its memory as {MEMORY_NAME!r}")
     return WasmBlob(code, tuple(imports), memories[0], imported_memory is not None, exports, custom)
@@ -211,9 +215,11 @@ def _sections(reader: _Reader) -> tuple[dict[int, _Reader], dict[str, bytes]]:
 
 def _types(reader: _Reader | None) -> list[FunctionType]:
     types: list[FunctionType] = []
-    for _ in range(reader.count() if reader else 0):
-        if reader is None or reader.byte() != 0x60:
-            raise InvalidCode("not a valid Wasm module: a type that is no function type")
+    if reader is None:
+        return types
+    for _ in range(reader.count()):
+        if reader.byte() != 0x60:
+            raise reader.fail("a type that is no function type")
         types.append(FunctionType(_value_types(reader), _value_types(reader)))
     return types
 
@@ -244,7 +250,9 @@ def _imports(
     for _ in range(reader.count()):
         module, name, kind = reader.name(), reader.name(), reader.byte()
         if module != IMPORTS_FROM:
-            raise InvalidCode(f"the blob imports {name!r} from {module!r}: a host offers {IMPORTS_FROM!r} only")
+            raise InvalidCode(
+                f"the blob imports {name!r} from {module!r}: a host offers {IMPORTS_FROM!r} only"
+            )
         if kind == 0:
             functions.append(FunctionImport(name, _type_at(types, reader.u32())))
         elif kind == 2 and name == MEMORY_NAME and memory is None:
@@ -255,7 +263,23 @@ def _imports(
 
 
 def _indices(reader: _Reader | None) -> list[int]:
-    return [reader.u32() for _ in range(reader.count())] if reader else []
+    """One number per function, tens of thousands of them: hence not `_Reader.u32` for each."""
+    if reader is None:
+        return []
+    count = reader.count()
+    numbers: list[int] = []
+    value = shift = 0
+    for byte in reader.bytes(reader.end - reader.position):
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(value)
+            value = shift = 0
+        elif shift > 28:
+            raise reader.fail("a number above 32 bits")
+    if shift or len(numbers) != count:
+        raise reader.fail(f"{count} functions announced")
+    return numbers
 
 
 def _memories(reader: _Reader | None) -> list[MemoryType]:
@@ -263,16 +287,20 @@ def _memories(reader: _Reader | None) -> list[MemoryType]:
 
 
 def _exports(
-    reader: _Reader | None, functions: list[FunctionType]
+    reader: _Reader | None, functions: list[FunctionType | int], types: list[FunctionType]
 ) -> tuple[dict[str, FunctionType], bool]:
+    """``functions``: by index, the type or the index of the type."""
     exports: dict[str, FunctionType] = {}
     memory_exported = False
-    for _ in range(reader.count() if reader else 0):
-        if reader is None:
-            break
+    if reader is None:
+        return exports, memory_exported
+    for _ in range(reader.count()):
         name, kind, index = reader.name(), reader.byte(), reader.u32()
         if kind == 0:
-            exports[name] = _type_at(functions, index)
+            if index >= len(functions):
+                raise reader.fail(f"{name!r} is function {index}, of {len(functions)}")
+            found = functions[index]
+            exports[name] = _type_at(types, found) if isinstance(found, int) else found
         elif kind == 2 and name == MEMORY_NAME:
             memory_exported = True
     return exports, memory_exported

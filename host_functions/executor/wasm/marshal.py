@@ -1,0 +1,185 @@
+"""From the declaration of a host function to what its Wasm import does.
+
+A *binding* takes the execution and the raw arguments as unsigned numbers, decodes them from the guest's memory
+by the `Wire` marks of the declaration, asks the execution's context, and encodes the answer into a buffer it
+allocates on the guest's heap. The executor itself answers the functions that concern the instance: the
+allocator and the panic handler; it also listens to the log, because that is where panics announce themselves.
+
+Follows ``sp_runtime_interface::pass_by`` [sp-runtime-interface]: bytes after a SCALE-encoded argument are
+ignored, and an argument that does not decode stops the guest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from host_functions.abi import Wire, wasm_signature, wire_of
+from host_functions.declare import HostFunction, registry
+from host_functions.errors import HostError, MissingHostFunction
+from host_functions.executor.wasm.blob import FunctionImport, FunctionType
+from host_functions.executor.wasm.errors import InvalidCode
+from host_functions.executor.wasm.execution import Execution, text
+from host_functions.executor.wasm.memory import GuestFault, GuestMemory
+from host_functions.executor.wasm.wire_codecs import WIRE_CODECS
+from host_functions.interfaces import allocator, logging, panic_handler
+from runtime.primitives.scale import ScaleError
+
+__all__ = ["Binding", "binding_of"]
+
+Binding = Callable[..., int | None]
+"""``(execution, *raw arguments) -> raw result``; all numbers unsigned."""
+
+Decoder = Callable[[GuestMemory, int], Any]
+Encoder = Callable[[Execution, Any, tuple[int, ...]], int | None]
+
+LOW: Final = 0xFFFF_FFFF
+ABSENT: Final = 0xFFFF_FFFF_FFFF_FFFF
+"""-1 as an ``i64``."""
+LEVEL_ERROR: Final = 0
+
+
+def binding_of(wanted: FunctionImport) -> Binding:
+    """What the import does. Raises `InvalidCode` if the blob expects another signature than is declared.
+
+    A function that nobody declares becomes a stub that fails when called: blobs import more than they use.
+    """
+    function = registry().get(wanted.name)
+    if function is None:
+        return _missing(wanted.name)
+    declared = FunctionType(*wasm_signature(function))
+    if declared != wanted.type:
+        raise InvalidCode(f"the blob expects {wanted.name} to be {wanted.type}, but it is {declared}")
+    return OWN_BINDINGS.get(function) or _marshalled(function)
+
+
+def _missing(name: str) -> Binding:
+    def binding(execution: Execution, *_: int) -> int | None:
+        raise MissingHostFunction(name, "this host (it knows no function of that name)")
+
+    return binding
+
+
+# -- what the executor answers itself ----------------------------------------------------------------------
+
+
+def _malloc(execution: Execution, size: int) -> int:
+    return execution.allocator.allocate(size)
+
+
+def _free(execution: Execution, pointer: int) -> None:
+    execution.allocator.deallocate(pointer)
+
+
+def _abort_on_panic(execution: Execution, message: int) -> None:
+    raise execution.panic(_read_fat(execution.memory, message))
+
+
+def _log(execution: Execution, level: int, target: int, message: int) -> None:
+    read = _read_fat(execution.memory, message)
+    if level == LEVEL_ERROR:
+        execution.last_error = text(read)
+    execution.context.resolve(logging.log)(level, _read_fat(execution.memory, target), read)
+
+
+OWN_BINDINGS: Final[dict[HostFunction[..., Any], Binding]] = {
+    allocator.malloc: _malloc,
+    allocator.free: _free,
+    panic_handler.abort_on_panic: _abort_on_panic,
+    logging.log: _log,
+}
+
+# -- what the context answers ------------------------------------------------------------------------------
+
+
+def _marshalled(function: HostFunction[..., Any]) -> Binding:
+    wires = [wire_of(annotation) for annotation in function.parameters.values()]
+    decoders = [_decoder(wire) for wire in wires]
+    buffers = tuple(index for index, wire in enumerate(wires) if wire.form == "out")
+    encode = _nothing if function.result is type(None) else _encoder(wire_of(function.result), function.name)
+
+    def binding(execution: Execution, *raw: int) -> int | None:
+        implementation = execution.context.resolve(function)
+        memory = execution.memory
+        # An `into` result has one more raw argument, its buffer, for which no parameter stands.
+        arguments = [decode(memory, value) for decode, value in zip(decoders, raw, strict=False)]
+        result = implementation(*arguments)
+        for index in buffers:
+            memory.write(raw[index] & LOW, arguments[index])
+        return encode(execution, result, raw)
+
+    return binding
+
+
+def _read_fat(memory: GuestMemory, pointer: int) -> bytes:
+    return memory.read(pointer & LOW, pointer >> 32)
+
+
+def _decoder(wire: Wire) -> Decoder:
+    if wire.form == "fat":
+        return _read_fat
+    if wire.form == "out":
+        return lambda memory, pointer: bytearray(_read_fat(memory, pointer))
+    if wire.form == "thin":
+        size = wire.size
+        return lambda memory, address: memory.read(address, size)
+    if wire.form == "value":
+        return lambda memory, value: value
+    decode = WIRE_CODECS[wire.scale].decode_prefix
+
+    def decoder(memory: GuestMemory, pointer: int) -> Any:
+        try:
+            return decode(_read_fat(memory, pointer))[0]
+        except ScaleError as error:
+            raise GuestFault(f"undecodable argument: {error}") from None
+
+    return decoder
+
+
+def _nothing(execution: Execution, value: None, raw: tuple[int, ...]) -> None:
+    return None
+
+
+def _allocate(execution: Execution, data: bytes) -> int:
+    address = execution.allocator.allocate(len(data))
+    execution.memory.write(address, data)
+    return address
+
+
+def _encoder(wire: Wire, name: str) -> Encoder:
+    if wire.into is not None:
+        return _into_encoder(wire.into)
+    if wire.form == "value":
+        mask = LOW if wire.types == ("i32",) else ABSENT
+        return lambda execution, value, raw: int(value) & mask
+    if wire.form == "fat":
+        return lambda execution, value, raw: _allocate(execution, value) | len(value) << 32
+    if wire.form == "thin":
+        size = wire.size
+
+        def thin(execution: Execution, value: bytes, raw: tuple[int, ...]) -> int:
+            if len(value) != size:
+                raise HostError(f"{name}: the context answered {len(value)} bytes instead of {size}")
+            return _allocate(execution, value)
+
+        return thin
+    encode = WIRE_CODECS[wire.scale].encode
+
+    def scale(execution: Execution, value: Any, raw: tuple[int, ...]) -> int:
+        data = encode(value)
+        return _allocate(execution, data) | len(data) << 32
+
+    return scale
+
+
+def _into_encoder(result_type: str) -> Encoder:
+    def into(execution: Execution, value: bytes | None, raw: tuple[int, ...]) -> int:
+        address, length = raw[-1] & LOW, raw[-1] >> 32
+        if value is None:
+            return 0 if result_type == "i32" else ABSENT
+        if result_type == "i32" and length < len(value):
+            raise GuestFault(f"the buffer holds {length} bytes, the result has {len(value)}")
+        execution.memory.write(address, value[:length])
+        return 1 if result_type == "i32" else len(value)
+
+    return into

@@ -1,0 +1,229 @@
+"""A Wasm blob as a `Runtime`: compiled once, a fresh instance per call.
+
+A call allocates the argument on the guest's heap, enters the function with its address and length, and reads
+the result where the returned packed pointer says. Nothing survives the call but what the context keeps.
+
+Follows ``sc_executor_wasmtime`` with ``InstantiationStrategy::RecreateInstanceCopyOnWrite`` [sc-executor].
+Not modelled: the calling style of [RFC-145], which is refused.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Final, Literal
+
+import wasmtime
+
+from host_functions.compressed_blob import (
+    CODE_BLOB_BOMB_LIMIT,
+    VALIDATION_CODE_BOMB_LIMIT,
+    BlobError,
+    decompress,
+)
+from host_functions.contexts.base import HostContext
+from host_functions.contexts.families import Misc, VersionReader
+from host_functions.errors import GuestPanic, HostError, SandboxError
+from host_functions.executor.wasm import raw, stock
+from host_functions.executor.wasm.allocator import FreeingBumpAllocator
+from host_functions.executor.wasm.blob import CallingStyle, parse_blob
+from host_functions.executor.wasm.cache import CompileCache, compile_module
+from host_functions.executor.wasm.engine import EngineConfig, deadline, engine_for
+from host_functions.executor.wasm.errors import DeadlineExceeded, InvalidCode
+from host_functions.executor.wasm.execution import Execution, current_execution
+from host_functions.executor.wasm.heap import NODE_HEAP, PAGE, HeapAllocStrategy
+from host_functions.executor.wasm.helper import Helper, hashes_are_pure
+from host_functions.executor.wasm.marshal import binding_of
+from host_functions.executor.wasm.memory import GuestFault, RawMemory, StockMemory
+from host_functions.executor.wasm.version import decode_runtime_version, embedded_version
+from runtime.primitives.errors import ScaleError
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.version import RuntimeVersion
+
+__all__ = ["Linking", "WasmRuntime", "embedded_version_reader", "version_reader"]
+
+Linking = Literal["fast", "raw", "stock"]
+"""How host functions are bound, the same to the guest: through wasmtime's public interface (``stock``), with
+callbacks of our own (``raw``), and with what is called most inside Wasm (``fast``), where that is possible."""
+
+HEAP_BASE: Final = "__heap_base"
+MAX_TABLE_ELEMENTS: Final = 1 << 20
+LOW: Final = 0xFFFF_FFFF
+
+
+class WasmRuntime:
+    """A compiled blob. May be shared between threads."""
+
+    def __init__(
+        self,
+        code: bytes,
+        *,
+        heap: HeapAllocStrategy = NODE_HEAP,
+        timeout: float | None = None,
+        cache: CompileCache | None = None,
+        bomb_limit: int = CODE_BLOB_BOMB_LIMIT,
+        linking: Linking = "fast",
+    ) -> None:
+        """``code``: as it stands on chain, compressed or not.
+
+        ``timeout``: seconds a call may take. ``cache``: where compiled code is kept, ``None`` for nowhere.
+        ``bomb_limit``: bytes of Wasm that ``code`` may decompress to.
+
+        Raises `BlobError` and `InvalidCode` for code that cannot be run.
+        """
+        self.code = code
+        self.code_hash = blake2_256(code)
+        self.blob = parse_blob(decompress(code, bomb_limit))
+        if self.blob.calling_style is not CallingStyle.LEGACY:
+            raise InvalidCode("the blob uses the calling style of RFC-145, which is not supported yet")
+        self._config = EngineConfig(interruptible=timeout is not None)
+        self._timeout = timeout
+        self._heap = heap
+        self._linking = linking
+        self._link_lock = threading.Lock()
+        bindings = [(wanted, binding_of(wanted)) for wanted in self.blob.imports]
+        if cache is None:
+            self._module = compile_module(self._config, self.blob.code)
+        else:
+            self._module = cache.module(self._config, self.blob.code, self.code_hash)
+        callbacks = (stock if linking == "stock" else raw).callbacks_of(bindings)
+        self._linker = callbacks.linker(engine_for(self._config))
+        self._helped_linker = None
+        if linking == "fast" and self.blob.memory_is_imported:
+            self._helped_linker = callbacks.linker(engine_for(self._config))
+        self._callbacks = callbacks  # must live as long as the linkers
+
+    @cached_property
+    def version(self) -> RuntimeVersion:
+        """From the blob's own section, else from ``Core_version``. Raises `SandboxError`, `ScaleError`."""
+        embedded = embedded_version(self.blob)
+        return embedded or decode_runtime_version(self.call("Core_version", b"", Misc(max_level=0)))
+
+    def call(self, entry_point: str, argument: bytes, context: HostContext) -> bytes:
+        """See `host_functions.executor.Runtime.call`.
+
+        Raises `GuestPanic`, `Trap`, `OutOfMemory`, `DeadlineExceeded`, and whatever a host function raised.
+        """
+        if entry_point not in self.blob.entry_points:
+            raise GuestPanic(entry_point, "the blob exports no such function")
+        execution = Execution(entry_point, context)
+        store = wasmtime.Store(engine_for(self._config))
+        token = current_execution.set(execution)
+        try:
+            with (
+                context.externalities(),
+                self._failures_of(execution),
+                deadline(self._config, store, self._timeout),
+            ):
+                return self._run(execution, store, argument)
+        finally:
+            current_execution.reset(token)
+            store.close()
+
+    @contextmanager
+    def _failures_of(self, execution: Execution) -> Iterator[None]:
+        """Errors of the engine, said as the guest's; what a host function raised, as it was."""
+        try:
+            yield
+        except BaseException as error:
+            if execution.failure is not None:
+                raise execution.failure from None
+            if isinstance(error, GuestFault):
+                raise execution.trapped(str(error)) from None
+            fault = None if execution.helper is None else execution.helper.fault(execution)
+            if fault is not None:
+                raise fault from None
+            if isinstance(error, wasmtime.Trap):
+                if error.trap_code is wasmtime.TrapCode.INTERRUPT and self._timeout is not None:
+                    raise DeadlineExceeded(execution.entry_point, self._timeout) from None
+                raise execution.trapped(_reason(error.message)) from None
+            if isinstance(error, wasmtime.WasmtimeError):
+                raise execution.trapped(_reason(str(error))) from None
+            raise
+
+    def _run(self, execution: Execution, store: wasmtime.Store, argument: bytes) -> bytes:
+        _, most = self._heap.memory(self.blob.memory)
+        instance, guest_memory = self._instantiate(execution, store)
+        exports = instance.exports(store)
+        heap_base = exports.get(HEAP_BASE)
+        if not isinstance(heap_base, wasmtime.Global) or str(heap_base.type(store).content) != "i32":
+            raise InvalidCode(f"the blob does not export {HEAP_BASE} as an i32")
+        base = int(heap_base.value(store)) & LOW
+        memory = (StockMemory if self._linking == "stock" else RawMemory)(guest_memory, store, most)
+        execution.memory = memory
+        helper = execution.helper
+        execution.allocator = (
+            FreeingBumpAllocator(memory, base) if helper is None else helper.heap(memory, base)
+        )
+        address = execution.allocator.allocate(len(argument))
+        memory.write(address, argument)
+        function = exports[execution.entry_point]
+        if not isinstance(function, wasmtime.Func):
+            raise InvalidCode(f"{execution.entry_point} is no function")
+        packed = int(function(store, _signed(address), _signed(len(argument))))
+        return memory.read(packed & LOW, packed >> 32 & LOW)
+
+    def _instantiate(
+        self, execution: Execution, store: wasmtime.Store
+    ) -> tuple[wasmtime.Instance, wasmtime.Memory]:
+        least, most = self._heap.memory(self.blob.memory)
+        store.set_limits(memory_size=most * PAGE, table_elements=MAX_TABLE_ELEMENTS)
+        if self.blob.memory_is_imported:
+            memory = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(least, most)))
+            linker = self._linker
+            if self._helped_linker is not None and hashes_are_pure(execution.context):
+                linker = self._helped_linker
+                execution.helper = Helper(self._config, store, memory)
+            with self._link_lock:
+                linker.define(store, "env", "memory", memory)
+                if execution.helper is not None:
+                    execution.helper.define(linker, store)
+                return linker.instantiate(store, self._module), memory
+        instance = self._linker.instantiate(store, self._module)
+        exported = instance.exports(store)["memory"]
+        if not isinstance(exported, wasmtime.Memory):
+            raise InvalidCode("the blob's export 'memory' is no memory")
+        exported.grow(store, least - self.blob.memory.minimum)
+        return instance, exported
+
+    def __repr__(self) -> str:
+        return f"<Wasm runtime of {len(self.code)} bytes, code hash 0x{self.code_hash.hex()[:16]}…>"
+
+
+def version_reader(cache: CompileCache | None = None, timeout: float | None = None) -> VersionReader:
+    """What nodes answer ``misc::runtime_version`` with: ``None`` for code that has, or tells, no version.
+
+    Runs ``Core_version`` of code without a version section, for ``timeout`` seconds at most.
+    """
+
+    def version_of(code: bytes) -> bytes | None:
+        try:
+            return WasmRuntime(code, cache=cache, timeout=timeout).version.encode()
+        except (BlobError, InvalidCode, SandboxError, HostError, ScaleError):
+            return None
+
+    return version_of
+
+
+def embedded_version_reader(code: bytes) -> bytes | None:
+    """What validators answer it with: the version section or ``None``, without running the code [pvf-executor].
+
+    Compiling strangers' code in the middle of a validation would cost more than the candidate may.
+    """
+    try:
+        version = embedded_version(parse_blob(decompress(code, VALIDATION_CODE_BOMB_LIMIT)))
+    except (BlobError, InvalidCode):
+        return None
+    return None if version is None else version.encode()
+
+
+def _signed(value: int) -> int:
+    return value - ((value & 1 << 31) << 1)
+
+
+def _reason(message: str) -> str:
+    """The last line of the engine's message; the others are addresses."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1].removeprefix("wasm trap: ")[:300] if lines else "trap"
