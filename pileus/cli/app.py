@@ -7,6 +7,7 @@ errors.
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import os
 import sys
 import traceback
@@ -16,6 +17,7 @@ from typing import Annotated
 import typer
 
 from pileus._selfcheck import shadowed_package
+from pileus.cli.output import visible
 
 __all__ = ["build_app", "main"]
 
@@ -36,12 +38,15 @@ def build_app() -> typer.Typer:
     # Imported here and not above: with a foreign `runtime` on the path these imports are what fails, and
     # `main` must have had its chance to say so.
     from pileus.cli import (
+        chain_genesis,
         header_decode,
         key_relay,
         key_storage,
         pov,
         proof_verify,
         run,
+        runtime_call,
+        runtime_inspect,
         scale_decode,
         trie_root,
     )
@@ -60,6 +65,12 @@ def build_app() -> typer.Typer:
     povs = _group(app, "pov", "Candidates of a recorded run.")
     povs.command("validate")(pov.pov_validate)
     povs.command("inspect")(pov.pov_inspect)
+    runtimes = _group(app, "runtime", "Real runtimes: Wasm blobs, alone or in a chain spec.")
+    runtimes.command("inspect")(runtime_inspect.runtime_inspect)
+    runtimes.command("call")(runtime_call.runtime_call)
+    _group(app, "chain", "Real chains, by their raw chain specs.").command("genesis")(
+        chain_genesis.chain_genesis
+    )
     _group(app, "trie", "State tries.").command("root")(trie_root.trie_root)
     _group(app, "proof", "Storage proofs.").command("verify")(proof_verify.proof_verify)
     _group(app, "header", "Block headers.").command("decode")(header_decode.header_decode)
@@ -95,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     show_traceback = TRACEBACK_FLAG in given
     given = [argument for argument in given if argument != TRACEBACK_FLAG]
+    _open_streams()
     if shadow := shadowed_package():
         return _fail(shadow, 2)
     from host_functions.errors import PileusError
@@ -103,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = build_app()(given, standalone_mode=False)
         sys.stdout.flush()
+        if status == INTERRUPTED:  # typer's answer to Ctrl-C within a verb, which prints nothing
+            return _fail("interrupted", INTERRUPTED)
         return status if isinstance(status, int) else 0
     except (BrokenPipeError, SystemExit):
         # typer exits by itself on a broken pipe, and only then. Python would complain again closing stdout.
@@ -123,6 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(str(error), 2)
         if isinstance(error, PileusError):
             return _fail(str(error) or type(error).__name__, 1)
+        if isinstance(error, UnicodeEncodeError):
+            return _fail(f"text that is not valid Unicode: {error.object[error.start : error.end]!a}", 2)
         if isinstance(error, OSError):
             return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 2)
         return _fail(f"internal error, please report: {type(error).__name__}: {error}", INTERNAL_ERROR)
@@ -134,7 +150,17 @@ def _group(app: typer.Typer, name: str, description: str) -> typer.Typer:
     return group
 
 
+def _open_streams() -> None:
+    """Standard streams that can be used: a closed one reads and writes nothing, as ``/dev/null`` does, and what
+    the terminal's encoding lacks is written as an escape instead of ending the run."""
+    sys.stdin = sys.stdin or open(os.devnull)
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def _fail(message: str, status: int) -> int:
     """One line on standard error, whatever the message contains."""
-    print(f"pileus: {' '.join(message.split())}", file=sys.stderr)
+    print(f"pileus: {visible(' '.join(message.split()))}", file=sys.stderr)
     return status

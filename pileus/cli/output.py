@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["hex_text", "print_fields", "print_json", "warn"]
+__all__ = ["hex_text", "print_fields", "print_json", "visible", "warn"]
 
 
 def hex_text(data: bytes, limit: int | None = None) -> str:
@@ -21,9 +21,14 @@ def hex_text(data: bytes, limit: int | None = None) -> str:
     return f"0x{data[:limit].hex()}… ({len(data)} bytes)"
 
 
+def visible(text: str) -> str:
+    """Text from outside in one line, with escapes for what a terminal would obey and not show."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """One ``name  value`` line each, values aligned."""
-    rows = [(name, str(value)) for name, value in fields]
+    rows = [(name, visible(str(value))) for name, value in fields]
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
         print(f"{name:<{width}}  {value}".rstrip())
@@ -36,7 +41,7 @@ def print_json(value: Any) -> None:
 
 def warn(message: str) -> None:
     """One line on standard error that does not change the exit status."""
-    print(f"pileus: warning: {message}", file=sys.stderr)
+    print(f"pileus: warning: {visible(message)}", file=sys.stderr)
 
 
 def _json_value(value: object) -> object:

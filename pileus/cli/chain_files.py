@@ -1,0 +1,82 @@
+"""Chain specs and runtime blobs as arguments, and the cache their compiled code goes to.
+
+What cannot be run is unreadable input (exit status 2); what runs and fails is an answer (exit status 1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Annotated, TypeAlias
+
+import typer
+
+from host_functions.compressed_blob import BlobError
+from host_functions.executor.wasm import CompileCache, InvalidCode
+from host_functions.executor.wasm.cache import UnsafeCache
+from pileus.chain_spec import BadChainSpec, RuntimeFile, parse_runtime_file
+from pileus.cli.errors import UnreadableInput
+from pileus.cli.inputs import describe, read_input
+from pileus.cli.layouts import HasherName
+from pileus.cli.output import warn
+
+__all__ = [
+    "VERSION_TIMEOUT",
+    "ChainHasherOption",
+    "RuntimeArgument",
+    "code_of",
+    "compile_cache",
+    "read_runtime_file",
+    "refusals_of",
+]
+
+VERSION_TIMEOUT = 30.0
+"""Seconds that ``Core_version`` may take. It needs some milliseconds."""
+
+RuntimeArgument: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="Raw chain spec or runtime blob, also gzipped, or - for standard input.",
+        show_default=False,
+    ),
+]
+
+ChainHasherOption: TypeAlias = Annotated[
+    HasherName, typer.Option("--hasher", help="Hash function of the chain: its state, headers, extrinsics.")
+]
+
+
+def read_runtime_file(source: str) -> RuntimeFile:
+    """The chain spec or blob in a file, or on standard input for ``-``."""
+    try:
+        return parse_runtime_file(read_input(source))
+    except BadChainSpec as error:
+        raise UnreadableInput(f"{describe(source)}: {error}") from error
+
+
+def code_of(file: RuntimeFile, source: str) -> bytes:
+    """The runtime in ``file``; a state without one is unreadable here."""
+    if file.code is None:
+        raise UnreadableInput(f"{describe(source)}: the state has no runtime under :code")
+    return file.code
+
+
+@contextlib.contextmanager
+def refusals_of(source: str) -> Iterator[None]:
+    """Code that is refused before it runs is input that cannot be read."""
+    try:
+        yield
+    except (BlobError, InvalidCode) as error:
+        raise UnreadableInput(f"{describe(source)}: {error}") from error
+
+
+def compile_cache() -> CompileCache | None:
+    """The user's cache, or none, with a warning, where it cannot be used: that costs time only."""
+    try:
+        return CompileCache.default()
+    except UnsafeCache as error:
+        warn(f"compiled code is not kept: {error}")
+    except OSError as error:
+        warn(f"compiled code is not kept: {error.filename or 'cache directory'}: {error.strerror or error}")
+    return None
