@@ -6,11 +6,12 @@ STAMP := $(VENV)/.pileus-installed
 GUEST_LINT := $(BIN)/python tools/guest_lint.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test test-slow check bench docs clean
 
 help:
 	@echo "make demo    send messages between two parachains, in both relay-state forms"
 	@echo "make test    run the tests"
+	@echo "make test-slow  run the long ones: every real runtime at hand, 160 live blocks"
 	@echo "make check   ruff, mypy --strict, import-linter, guest lint"
 	@echo "make bench   print the benchmarks as ratios to the hash floor"
 	@echo "make docs    build the documentation (warnings are errors)"
@@ -29,7 +30,10 @@ demo: $(STAMP)
 	$(BIN)/pileus run examples/two_parachains.toml --relay-state carried
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -q -n 2 -m slow
 
 check: $(STAMP)
 	$(BIN)/ruff check --quiet .

@@ -48,18 +48,20 @@ class PossibleBomb(BlobError):
 def decompress(blob: bytes, limit: int) -> bytes:
     """The decompressed payload, at most `limit` bytes; without a known prefix `blob` itself, of any size.
 
-    Raises InvalidBlob and PossibleBomb. Several frames in a row decompress to their concatenation.
+    Raises InvalidBlob and PossibleBomb, and MemoryError. Several frames in a row decompress to their concatenation.
     """
     kind, payload = split_magic(blob)
     if kind is None:
         return blob
     parts: list[bytes] = []
     total = position = 0
-    frame = zstandard.ZstdDecompressor().decompressobj()
+    # One for all frames: it is their number, not their content, that would take time.
+    decompressor = zstandard.ZstdDecompressor()
+    frame = decompressor.decompressobj()
     try:
         while position < len(payload):
             if frame.eof:
-                frame = zstandard.ZstdDecompressor().decompressobj()
+                frame = decompressor.decompressobj()
             step = payload[position : position + _STEP]
             parts.append(frame.decompress(step))
             position += len(step) - len(frame.unused_data)
@@ -67,6 +69,8 @@ def decompress(blob: bytes, limit: int) -> bytes:
             if total > limit:
                 raise PossibleBomb(limit)
     except zstandard.ZstdError as error:
+        if "Allocation error" in str(error):
+            raise MemoryError(str(error)) from None  # ours, and no fault of the blob
         raise InvalidBlob(f"invalid zstd frame: {error}") from None
     if not frame.eof:
         raise InvalidBlob("the last zstd frame is incomplete")

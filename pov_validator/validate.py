@@ -78,6 +78,22 @@ def validate_candidate(
     do, approval checkers of an old candidate may not. A descriptor that names other code is wrong; a validator that
     lacks the code it names is not in a position to say.
     """
+    try:
+        return _judge(descriptor, commitments_hash, pov, pvd, runtime, relay_state, registered_code_hash)
+    except Exception as error:
+        # Whatever is wrong with a candidate has its verdict by now: memory, the stack or a library failed.
+        return Abstain(AbstainReason.HOST_FAILURE, f"{type(error).__name__}: {error}")
+
+
+def _judge(
+    descriptor: CandidateDescriptor,
+    commitments_hash: bytes,
+    pov: PoV,
+    pvd: PersistedValidationData,
+    runtime: Runtime | None,
+    relay_state: RelayStateSource,
+    registered_code_hash: bytes | None,
+) -> Verdict:
     refusal = _check_descriptor(descriptor, pov, pvd, registered_code_hash)
     if refusal is not None:
         return refusal

@@ -21,7 +21,7 @@ from host_functions.state_machine.backend import WitnessBackend
 from host_functions.state_machine.externalities import Externalities
 from host_functions.state_machine.table import storage_implementations
 from runtime.apis import ParachainRuntime
-from runtime.primitives.additional_data import hash_commitments
+from runtime.primitives.additional_data import RELAY_PROOF_KEY, hash_commitments
 from runtime.primitives.block import Block
 from runtime.primitives.digest import AdditionalData
 from runtime.primitives.errors import InvalidBlock
@@ -96,8 +96,12 @@ def _check_additional_data(header: Header, additional: dict[str, bytes] | None) 
     hash.
 
     That the data is *minimal* follows when the header is recomputed: finalizing the block hashes what was
-    read.
+    read. Under which name it travels does not, because the hash leaves names out: relay reads under another name
+    would be no proof to a validator that needs one, and make no difference to one with its own relay state.
     """
+    for name in additional or {}:
+        if name != RELAY_PROOF_KEY:
+            raise InvalidBlock(f"additional data of an unknown producer: {name[:64]!r}")
     items = [item for item in header.digest if isinstance(item, AdditionalData)]
     if len(items) > 1:
         raise InvalidBlock("more than one AdditionalData digest item")

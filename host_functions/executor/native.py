@@ -17,6 +17,10 @@ from runtime.primitives.hashing import blake2_256
 
 __all__ = ["NativeRuntime"]
 
+OF_THE_HOST = (MemoryError, RecursionError, OSError, ImportError)
+"""What a guest cannot cause: it does no I/O and imports nothing while it runs, and never recurses over its input, so
+memory, the depth of this process's stack, a disk or a library of a host function failed. Says nothing about a block."""
+
 
 class NativeRuntime:
     """A runtime in an importable Python module with a table ``ENTRY_POINTS``."""
@@ -40,7 +44,7 @@ class NativeRuntime:
         with context.externalities():
             try:
                 return function(argument)
-            except (PileusError, MemoryError):
+            except (PileusError, *OF_THE_HOST):
                 raise
             except Exception as error:
                 raise GuestPanic(entry_point, _describe(error)) from error

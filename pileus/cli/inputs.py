@@ -92,6 +92,8 @@ def convert(document: Any, shape: type[T], source: str) -> T:
         return msgspec.convert(document, shape)
     except msgspec.ValidationError as error:
         raise UnreadableInput(f"{describe(source)}: {error}") from error
+    except UnicodeEncodeError as error:
+        raise UnreadableInput(f"{describe(source)}: a key with a lone surrogate, which is no text") from error
 
 
 def hex_bytes(text: str, where: str) -> bytes:

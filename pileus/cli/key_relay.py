@@ -92,5 +92,5 @@ def number(text: str, what: str) -> int:
     except ValueError as error:
         raise UnreadableInput(f"{what}: expected a number, got {shorten(text)!r}") from error
     if value < 0:
-        raise UnreadableInput(f"{what}: expected a number from 0, got {value}")
+        raise UnreadableInput(f"{what}: expected a number from 0, got {shorten(text)!r}")
     return value

@@ -59,6 +59,11 @@ def pov_validate(
     except RecordError as error:
         raise UnreadableInput(str(error)) from error
     verdict = recorded.judge(source)
+    if isinstance(verdict, Valid):
+        try:
+            run.check_params(recorded)
+        except RecordError as error:
+            raise UnreadableInput(str(error)) from error
     if as_json:
         print_json(
             {
@@ -173,7 +178,7 @@ def _print_inspection(
         [
             ("candidate", f"{recorded.label} ({recorded.para_name})"),
             ("candidate hash", hex_text(recorded.receipt.hash())),
-            ("pov hash", hex_text(recorded.pov.hash())),
+            ("pov hash", _pov_hash_text(recorded)),
             ("relay parent", f"#{recorded.pvd.relay_parent_number} {hex_text(descriptor.relay_parent)}"),
             ("relay parent storage root", hex_text(recorded.pvd.relay_parent_storage_root)),
             ("validation code hash", hex_text(descriptor.validation_code_hash)),
@@ -204,6 +209,11 @@ def _print_inspection(
     print(
         f"  {'compressed PoV':<16} {parts.compressed:>9,}  {parts.compressed / parts.payload:>6.1%} of the payload"
     )
+
+
+def _pov_hash_text(recorded: RecordedCandidate) -> str:
+    found, claimed = recorded.pov.hash(), recorded.receipt.descriptor.pov_hash
+    return hex_text(found) + ("" if found == claimed else f", not the descriptor's {hex_text(claimed)}")
 
 
 def _print_block(block: Block, runtime: str) -> None:

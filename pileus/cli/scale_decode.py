@@ -28,10 +28,19 @@ TypeArgument = Annotated[
 BYTES_AS_HEX = {"types": {"Bytes": "HexBytes", "Vec<u8>": "HexBytes"}}
 """By default scalecodec shows bytes as text whenever they happen to be UTF-8, which hides what they are."""
 
+MAX_EMPTY_VALUES = 100_000
+"""Values of a type without bytes that are decoded: a claimed count of these costs the input nothing."""
+
+MAX_VALUES_PER_BYTE = 64
+"""Values for each byte of input: as deep as a type name may nest around one byte."""
+
+MAX_ENCODED_AGAIN = 64 * 1024
+"""Bytes of the longest encoding that is checked to be canonical: scalecodec's encoding takes quadratic time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A value and what encoding it again gives; None when scalecodec cannot encode it."""
+    """A value and what encoding it again gives; None when scalecodec cannot encode it, or only slowly."""
 
     value: Any
     canonical: bytes | None
@@ -46,7 +55,7 @@ def scale_decode(type_name: TypeArgument, encoded: HexArgument, as_json: JsonOpt
     data = argument_hex(encoded, "HEX")
     decoded = decode_dynamic(type_name, data)
     if decoded.canonical is None:
-        warn("the value cannot be encoded again, so it is not known whether the encoding is canonical")
+        warn("the value was not encoded again, so it is not known whether the encoding is canonical")
     elif decoded.canonical != data:
         warn(f"not the canonical encoding of this value, which is {hex_text(decoded.canonical, 64)}")
     if as_json:
@@ -75,6 +84,7 @@ def decode_dynamic(type_name: str, data: bytes) -> Decoded:
         known = False
     if not known:
         raise UnreadableInput(f"TYPE: unknown type {name!r}")
+    _bound_values(registry, MAX_EMPTY_VALUES + MAX_VALUES_PER_BYTE * len(data))
     # scalecodec raises whatever its parts run into (KeyError, IndexError, TypeError ...), so the catch is
     # wide and encloses nothing but its calls.
     try:
@@ -83,8 +93,25 @@ def decode_dynamic(type_name: str, data: bytes) -> Decoded:
         raise UnreadableInput(f"HEX: {len(data)} bytes are not exactly one {name}: {error}") from error
     except Exception as error:
         raise UnreadableInput(f"HEX: cannot be read as {name}: {type(error).__name__}: {error}") from error
+    if len(data) > MAX_ENCODED_AGAIN:
+        return Decoded(value, None)
     try:
         canonical = bytes(registry.create_scale_object(type_name).encode(value).data)
     except Exception:
         canonical = None
     return Decoded(value, canonical)
+
+
+def _bound_values(registry: Any, limit: int) -> None:
+    """Let `registry` make so many values, of which the decoded one consists, and no more."""
+    make = registry.create_scale_object
+    made = 0
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal made
+        made += 1
+        if made > limit:
+            raise ValueError(f"more than {limit} values")
+        return make(*arguments, **options)
+
+    registry.create_scale_object = counted

@@ -22,6 +22,7 @@ from pileus.collator.node import ParachainNode
 from pileus.collator.proposer import Proposal, propose
 from pileus.keyring import Keypair
 from pileus.relay_chain.interface import RelayChainInterface
+from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
 from runtime.pallets.state_messaging.types import InboundLane
 from runtime.primitives import relay_keys
 from runtime.primitives.block import Block
@@ -85,16 +86,23 @@ class Collator:
         lanes: Sequence[int] = (0,),
         commit_relay_reads: bool = False,
         fetch_deadline: int = 500,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        """``lanes`` are polled at every sibling; ``fetch_deadline`` in milliseconds, for each."""
+        """``lanes`` are polled at every sibling; ``fetch_deadline`` in milliseconds, for each; ``limits`` are
+        those of this parachain's runtime. Raises `ValueError` for two ``message_sources`` of one sibling.
+        """
         self.node = node
         self.relay = relay
         self.para_id = para_id
         self.keypair = keypair
         self.message_sources = sorted(message_sources, key=lambda source: source.para_id)
+        siblings = [source.para_id for source in self.message_sources]
+        if len({*siblings}) != len(siblings):
+            raise ValueError("two message sources for one sibling: its messages would come twice")
         self.lanes = tuple(lanes)
         self.commit_relay_reads = commit_relay_reads
         self.fetch_deadline = fetch_deadline
+        self.limits = limits
         self.pool: list[bytes] = []
         """Extrinsics that wait for a block, oldest first."""
 
@@ -118,10 +126,14 @@ class Collator:
             return None
 
         # MESSAGES
-        fetched = [
-            (source.para_id, self._fetch(source, relay_parent, parent_hash))
-            for source in self.message_sources
-        ]
+        fetched = self._fitting(
+            [
+                (source.para_id, self._fetch(source, relay_parent, parent_hash))
+                for source in self.message_sources
+            ],
+            pvd.max_pov_size,
+            first=parent.number,
+        )
         items = tuple(answer.item for _, answer in fetched if answer.item is not None)
 
         # AUTHOR
@@ -241,6 +253,30 @@ class Collator:
                 deadline=self.fetch_deadline,
             )
         )
+
+    def _fitting(
+        self, fetched: list[tuple[int, Fetched]], max_pov_size: int, *, first: int
+    ) -> list[tuple[int, Fetched]]:
+        """What one block takes of the answers: an inherent beyond the limits would invalidate the block.
+
+        The rest waits. Who comes first changes with every block (`first`), so no sibling is kept waiting for ever
+        by the messages of the others.
+        """
+        bytes_left = min(self.limits.max_inherent_bytes, max_pov_size // 3)
+        items_left = self.limits.max_siblings_per_block
+        taken = list(fetched)
+        for turn in range(len(taken)):
+            position = (first + turn) % len(taken)
+            source, answer = taken[position]
+            if answer.item is None:
+                continue
+            size = answer.item.proof_bytes() + answer.item.payload_bytes()
+            if size > bytes_left or not items_left:
+                taken[position] = source, Fetched(None, f"the messages of {source} wait: the block is full")
+                continue
+            bytes_left -= size
+            items_left -= 1
+        return taken
 
     def _cursor(self, source: int, lane: int, at: bytes) -> InboundLane:
         answer = self.node.call("StateMessagingApi_inbound_lane", _lane.encode((source, lane)), at)

@@ -11,11 +11,11 @@ is missing, late or wrong is left out, with a reason; an inherent without it is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import Protocol
 
-from host_functions.errors import HostError
 from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
 from runtime.pallets.state_messaging.types import (
     VERSION,
@@ -72,7 +72,7 @@ class Fetched:
     item: InboundItem | None
     """Verified; ``None`` when there is nothing to deliver."""
     problem: str = ""
-    """Why there is nothing although there might have been something."""
+    """Why there is nothing, or less, although there might have been more."""
 
 
 class MessageSource(Protocol):
@@ -110,39 +110,48 @@ class SiblingMessageSource:
             return Fetched(None, f"no answer from {self.para_id} within {request.deadline} ms")
         try:
             return self._fetch(request)
-        except (HostError, ScaleError, TrieError, _Lied) as error:
+        except (ScaleError, TrieError, _Lied) as error:
             return Fetched(None, f"answer of {self.para_id} refused: {error}")
 
     def _fetch(self, request: FetchRequest) -> Fetched:
         at = request.head.hash()
         room = self._limits.max_messages_per_item
+        budget = self._limits.max_in_flight_bytes
         batches: list[LaneBatch] = []
         expected: dict[bytes, bytes] = {}
-        for lane, cursor in request.cursors:
+        problem = ""
+        # The lanes share one item. Who comes first changes with the head, so that none waits for ever.
+        turn = request.head.number % max(len(request.cursors), 1)
+        for lane, cursor in (*request.cursors[turn:], *request.cursors[:turn]):
             if cursor.suspended or not room:
                 continue
             available = self._available(request, at, lane) - cursor.last_delivered
             if available <= 0:
                 continue
-            batch = self._bodies(request, lane, cursor.last_delivered + 1, min(available, room))
-            if not batch.bodies:
-                return Fetched(
-                    None, f"{self.para_id} has committed to messages whose bodies its node does not have"
+            first = cursor.last_delivered + 1
+            bodies, size = self._bodies(request, lane, first, min(available, room), budget)
+            if not bodies:
+                problem = (
+                    f"{self.para_id} has sent message {first} of lane {lane}, which its node does not give"
                 )
-            room -= len(batch.bodies)
+                continue
+            room -= len(bodies)
+            budget -= size
+            batch = LaneBatch(lane, first, bodies)
             batches.append(batch)
             for position, body in enumerate(batch.bodies):
                 nonce = batch.first_nonce + position
                 message = Message(VERSION, request.source, request.dest, lane, nonce, body)
                 expected[request.outbox_key(lane, nonce)] = message.commitment()
         if not batches:
-            return Fetched(None)
+            return Fetched(None, problem)
         nodes = self._proof(list(expected), at)
         found = verify_proof(request.head.state_root, nodes, list(expected), self._layout)
         for key, commitment in expected.items():
             if found[key] != commitment:
                 raise _Lied("a body does not match the commitment in its chain's state")
-        return Fetched(InboundItem(request.source, at, tuple(batches), nodes))
+        batches.sort(key=lambda batch: batch.lane)
+        return Fetched(InboundItem(request.source, at, tuple(batches), nodes), problem)
 
     def _available(self, request: FetchRequest, at: bytes, lane: int) -> int:
         """Highest nonce the sibling had committed to at its head."""
@@ -151,18 +160,39 @@ class SiblingMessageSource:
         raw = verify_proof(request.head.state_root, nodes, [key], self._layout)[key]
         return 0 if raw is None else OutboundLane.decode(raw).next_nonce - 1
 
-    def _bodies(self, request: FetchRequest, lane: int, first: int, count: int) -> LaneBatch:
-        budget = self._limits.max_in_flight_bytes
-        encoded = list(self._node.message_bodies(request.dest, lane, first, count, budget))
-        if len(encoded) > count or sum(len(body) for body in encoded) > budget:
-            raise _Lied("more bodies than asked for")
-        return LaneBatch(lane, first, tuple(MessageBody.decode(body) for body in encoded))
+    def _bodies(
+        self, request: FetchRequest, lane: int, first: int, count: int, budget: int
+    ) -> tuple[tuple[MessageBody, ...], int]:
+        """Bodies from nonce ``first`` on, up to one that our chain would refuse, and the bytes that came."""
+        encoded = _answer(
+            lambda: self._node.message_bodies(request.dest, lane, first, count, budget), count, budget
+        )
+        bodies = [MessageBody.decode(body) for body in encoded]
+        limit = self._limits.max_message_size
+        return tuple(takewhile(lambda body: len(body.payload) <= limit, bodies)), sum(map(len, encoded))
 
     def _proof(self, keys: Sequence[bytes], at: bytes) -> tuple[bytes, ...]:
-        nodes = tuple(sorted(self._node.read_proof(keys, at)))
-        if len(nodes) > self._limits.max_proof_nodes or sum(map(len, nodes)) > self._limits.max_proof_bytes:
-            raise _Lied("a larger proof than the receiving chain accepts")
-        return nodes
+        limits = self._limits
+        nodes = _answer(
+            lambda: self._node.read_proof(keys, at), limits.max_proof_nodes, limits.max_proof_bytes
+        )
+        return tuple(sorted(nodes))
+
+
+def _answer(ask: Callable[[], Iterable[bytes]], count: int, size: int) -> tuple[bytes, ...]:
+    """What a node answers, if that is at most ``count`` byte strings with at most ``size`` bytes in all.
+
+    Raises `_Lied`, also for whatever asking raises: a node may fail in any way, and authoring goes on without it.
+    """
+    try:
+        answer = tuple(islice(ask(), count + 1))
+    except Exception as error:
+        raise _Lied(f"{type(error).__name__}: {str(error)[:200]}") from error
+    if not all(type(item) is bytes for item in answer):
+        raise _Lied("not byte strings")
+    if len(answer) > count or sum(map(len, answer)) > size:
+        raise _Lied(f"more than {count} items, or than {size} bytes")
+    return answer
 
 
 class _Lied(Exception):

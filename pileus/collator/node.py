@@ -21,7 +21,7 @@ from host_functions.state_machine.externalities import Externalities
 from runtime.pallets.state_messaging.types import offchain_body_key
 from runtime.primitives.block import Block
 from runtime.primitives.digest import AURA, AdditionalData, PreRuntime
-from runtime.primitives.errors import InvalidBlock
+from runtime.primitives.errors import InvalidBlock, ScaleError
 from runtime.primitives.header import EMPTY_HASH, Header
 from runtime.primitives.scale import account_id, byte_vec, u64, vec
 from runtime.trie.build import ordered_root
@@ -122,7 +122,11 @@ class ParachainNode:
         slots = [item for item in unsealed.digest if isinstance(item, PreRuntime) and item.engine == AURA]
         if seal is None or seal.engine != AURA or len(seal.data) != 64 or len(slots) != 1 or not authorities:
             raise InvalidBlock("the header has no aura slot and seal")
-        author = authorities[u64.decode(slots[0].data) % len(authorities)]
+        try:
+            slot = u64.decode(slots[0].data)
+        except ScaleError as error:
+            raise InvalidBlock(f"aura pre-runtime digest: {error}") from None
+        author = authorities[slot % len(authorities)]
         if not crypto.sr25519_verify(seal.data, unsealed.hash(), author):
             raise InvalidBlock("Invalid AuRa seal: not the slot author's signature")
         return unsealed

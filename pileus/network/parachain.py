@@ -45,6 +45,10 @@ def load_runtime(module_name: str, where: str) -> tuple[NativeRuntime, Any]:
         raise TopologyError(f"{where}: expected an importable runtime module, {error}") from error
     except TypeError as error:
         raise TopologyError(f"{where}: expected a runtime module, {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the module does while it is imported
+        raise TopologyError(
+            f"{where}: expected an importable runtime module, {module_name} raised {type(error).__name__}: {error}"
+        ) from error
     module = importlib.import_module(module_name)
     if not isinstance(getattr(module, "RUNTIME", None), ParachainRuntime) or not hasattr(
         module, "GenesisConfig"

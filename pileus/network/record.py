@@ -180,8 +180,12 @@ def write_json(path: Path, value: Any) -> None:
 def write_atomically(path: Path, data: bytes) -> None:
     """Either the whole file or none: written beside its place, then renamed into it."""
     temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _hex(data: bytes) -> str:

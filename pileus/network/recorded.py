@@ -13,11 +13,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from host_functions.compressed_blob import POV_BOMB_LIMIT, BlobError, decompress
 from host_functions.errors import StateUnavailable
 from host_functions.executor import NativeRuntime, Runtime
 from pileus.network.record import FORMAT, NODES, RecordError
 from pileus.network.strict import explain
+from pileus.network.topology import RelayStateMode
 from pov_validator import RelayStateSource, Verdict, validate_candidate
+from pov_validator.validate import validation_params
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import CandidateReceipt, PersistedValidationData, PoV
@@ -40,13 +43,14 @@ class _CandidateFile(msgspec.Struct):
     para_name: str
     number: int
     runtime: str
+    candidate_hash: str
     receipt: str
     persisted_validation_data: str
 
 
 class _SummaryFile(msgspec.Struct):
     format: int
-    relay_state: str
+    relay_state: RelayStateMode
     complete: bool
 
 
@@ -108,13 +112,17 @@ class RecordedRun:
         folder = self.directory / "candidates" / label
         path = folder / "candidate.json"
         stated = _read_json(path, _CandidateFile)
+        receipt = _decode(CandidateReceipt, _unhex(stated.receipt, path, "receipt"), path, "receipt")
+        if _unhex(stated.candidate_hash, path, "candidate_hash") != receipt.hash():
+            # A validator does not look at all of a receipt, so a damaged one could still be found valid.
+            raise RecordError(f"{path}: $.candidate_hash: the receipt hashes to 0x{receipt.hash().hex()}")
         return RecordedCandidate(
             label,
             stated.para,
             stated.para_name,
             stated.number,
             stated.runtime,
-            _decode(CandidateReceipt, _unhex(stated.receipt, path, "receipt"), path, "receipt"),
+            receipt,
             _decode(
                 PersistedValidationData,
                 _unhex(stated.persisted_validation_data, path, "persisted_validation_data"),
@@ -123,6 +131,20 @@ class RecordedRun:
             ),
             _decode(PoV, _read(folder / "pov.bin"), folder / "pov.bin"),
         )
+
+    def check_params(self, candidate: RecordedCandidate) -> None:
+        """``params.scale`` must be what the candidate's other files say. Raises `RecordError`.
+
+        Judging does not need that file, which is there for other tools: they must not be given another candidate.
+        """
+        path = self.directory / "candidates" / candidate.label / "params.scale"
+        recorded = _read(path)
+        try:
+            payload = decompress(candidate.pov.block_data, POV_BOMB_LIMIT)
+        except BlobError:
+            return  # a verdict, not a defect of the record: there are no parameters
+        if recorded != validation_params(candidate.pvd, payload).encode():
+            raise RecordError(f"{path}: other ValidationParams than candidate.json and pov.bin give")
 
     def recorded_verdicts(self, label: str) -> Any:
         """What the run's backers said, as JSON values."""
@@ -160,7 +182,7 @@ class RecordedRelayNode:
 def _load_runtime(module_name: str) -> Runtime | None:
     try:
         return NativeRuntime(module_name)
-    except (ImportError, TypeError, ValueError):
+    except (Exception, SystemExit):  # whatever a module does while it is imported: this code is not available
         return None
 
 
@@ -175,6 +197,10 @@ def _read_json(path: Path, shape: type[F]) -> F:
         return msgspec.json.decode(_read(path), type=shape)
     except msgspec.DecodeError as error:
         raise RecordError(f"{path}: {explain(error)}") from error
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except RecursionError as error:
+        raise RecordError(f"{path}: nested too deeply") from error
 
 
 def _read(path: Path) -> bytes:

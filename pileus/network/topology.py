@@ -166,6 +166,8 @@ def parse_topology(text: str) -> Topology:
         raise TopologyError(f"not TOML: {error}") from error
     except RecursionError as error:
         raise TopologyError("not usable TOML: nested too deeply") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise TopologyError(f"not usable TOML: {error}") from error
     try:
         topology = msgspec.convert(document, Topology)
     except msgspec.ValidationError as error:

@@ -86,11 +86,15 @@ class Aura(Pallet):
 
 
 def slot_of(digest: Iterable[DigestItem]) -> int:
-    """The slot in the aura pre-runtime item. Raises `InvalidBlock` if there is none."""
-    for item in digest:
-        if isinstance(item, PreRuntime) and item.engine == AURA:
-            try:
-                return u64.decode(item.data)
-            except ScaleError as error:
-                raise InvalidBlock(f"aura pre-runtime digest: {error}") from None
-    raise InvalidBlock("Header has no aura pre-runtime digest")
+    """The slot in the aura pre-runtime item. Raises `InvalidBlock` unless there is exactly one.
+
+    ``pallet_aura`` takes the first and leaves it to the nodes to refuse a second. Then a block can pass every
+    validator and be included that no node imports, so here the runtime refuses it too.
+    """
+    slots = [item.data for item in digest if isinstance(item, PreRuntime) and item.engine == AURA]
+    if len(slots) != 1:
+        raise InvalidBlock(f"Header has {len(slots) or 'no'} aura pre-runtime digests, not one")
+    try:
+        return u64.decode(slots[0])
+    except ScaleError as error:
+        raise InvalidBlock(f"aura pre-runtime digest: {error}") from None

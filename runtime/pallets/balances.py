@@ -6,7 +6,6 @@ what is left in it when it dies (dust) is burnt. Not modelled: reserves, locks, 
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -61,13 +60,6 @@ class Balances(Pallet):
 
     Event = Endowed | DustLost | Transfer
 
-    class Error(enum.IntEnum):
-        """Errors, with ``pallet_balances``' indices."""
-
-        InsufficientBalance = 2
-        ExistentialDeposit = 3
-        Expendability = 4
-
     def __init__(self, system: System, *, existential_deposit: int) -> None:
         self.system = system
         self.existential_deposit = existential_deposit
@@ -84,24 +76,27 @@ class Balances(Pallet):
     def transfer(self, source: bytes, dest: bytes, value: int, *, keep_alive: bool) -> None:
         """Move ``value``. Raises `DispatchError`; then nothing has changed that the storage layer does not
         undo.
+
+        As in ``fungible::Mutate::transfer``, a transfer to oneself is checked like any other and does nothing,
+        and moving nothing is always possible.
         """
         available = self.free_balance(source)
         if value > available:
             raise TokenError(TokenError.Kind.FUNDS_UNAVAILABLE)
-        if source == dest:
-            return
         remaining = available - value
-        if keep_alive and remaining < self.existential_deposit:
-            raise self.fail(self.Error.Expendability)
+        if value and keep_alive and remaining < self.existential_deposit:
+            raise TokenError(TokenError.Kind.NOT_EXPENDABLE)
         received = self.free_balance(dest) + value
         if received > _MAX_BALANCE:
             raise ArithmeticError_(ArithmeticError_.Kind.OVERFLOW)
-        if received < self.existential_deposit:
+        if value and received < self.existential_deposit:
             raise TokenError(TokenError.Kind.BELOW_MINIMUM)
-        self._set_free(source, remaining)
-        created = self._set_free(dest, received)
-        if created:
-            self.deposit_event(Endowed(dest, received))
+        if source == dest:
+            return
+        if value:
+            self._set_free(source, remaining)
+            if self._set_free(dest, received):
+                self.deposit_event(Endowed(dest, received))
         self.deposit_event(Transfer(source, dest, value))
 
     def _set_free(self, who: bytes, free: int) -> bool:

@@ -182,7 +182,7 @@ class System(Pallet):
     ParentHash = StorageValue(h256, default=bytes(32))
     Digest: StorageVec[DigestItem] = StorageVec(codec_of(DigestItem))
     Events = StorageVec(byte_vec)
-    """``Vec<EventRecord>``; decoded by `Runtime.decode_events`, which knows every pallet's events."""
+    """``Vec<EventRecord>``; decoded by `Pallets.decode_events`, which knows every pallet's events."""
     EventCount = StorageValue(u32, default=0)
     LastRuntimeUpgrade = StorageValue(LastRuntimeUpgradeInfo.codec())
     ExecutionPhase = StorageValue(phase_codec)
@@ -232,11 +232,15 @@ class System(Pallet):
         self.ExtrinsicData.insert(self.extrinsic_index(), encoded)
 
     def note_applied_extrinsic(self, error: bytes | None, info: DispatchInfo) -> None:
-        """Deposit the outcome and move on to the next extrinsic. ``error``: an encoded `DispatchError`."""
+        """Deposit the outcome and move on to the next extrinsic. ``error``: an encoded `DispatchError`.
+
+        The weight in the event includes the base weight of an extrinsic, as in ``frame_system``.
+        """
+        shown = DispatchInfo(info.weight + self.limits.base_extrinsic, info.dispatch_class, info.pays_fee)
         if error is None:
-            self.deposit_event(ExtrinsicSuccess(info))
+            self.deposit_event(ExtrinsicSuccess(shown))
         else:
-            self.deposit_event(ExtrinsicFailed(error, info))
+            self.deposit_event(ExtrinsicFailed(error, shown))
         following = self.extrinsic_index() + 1
         host.set(EXTRINSIC_INDEX, u32.encode(following))
         self.ExecutionPhase.put(ApplyExtrinsic(following))

@@ -16,12 +16,20 @@ from runtime.primitives.scale import Codec, btree_map, btree_set, byte_vec, h256
 RELAY_PROOF_KEY: Final = "polkadot/relay_proof"
 """Producer of the relay-state proof."""
 
+MAX_PRODUCERS: Final = 64
+"""Entries of a map that are decoded; there is one producer so far."""
+
+MAX_NODES: Final = 1 << 16
+"""Trie nodes of one relay proof that are decoded. A read of one key touches about ten."""
+
 AdditionalDataMap: TypeAlias = dict[str, bytes]
-additional_data_map: Final[Codec[AdditionalDataMap]] = btree_map(string, byte_vec)
+additional_data_map: Final[Codec[AdditionalDataMap]] = btree_map(string, byte_vec, max_items=MAX_PRODUCERS)
 AnnotatedAdditionalDataMap: TypeAlias = Annotated[AdditionalDataMap, additional_data_map]
 """`AdditionalDataMap` for the fields of a `Struct`."""
 
-_relay_proof: Final[Codec[tuple[bytes, tuple[bytes, ...]]]] = tuple_of(h256, btree_set(byte_vec))
+_relay_proof: Final[Codec[tuple[bytes, tuple[bytes, ...]]]] = tuple_of(
+    h256, btree_set(byte_vec, max_items=MAX_NODES)
+)
 _hashes: Final = vec(h256)
 
 

@@ -8,11 +8,11 @@ root commits to; only the runtime looks inside, see `runtime.primitives.extrinsi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.header import Header
-from runtime.primitives.scale import Codec, Struct, byte_vec
+from runtime.primitives.scale import Codec, Struct, byte_vec, vec
 
 
 class OpaqueExtrinsicCodec(Codec[bytes]):
@@ -39,8 +39,11 @@ class OpaqueExtrinsicCodec(Codec[bytes]):
         return data[offset:end], end
 
 
+MAX_EXTRINSICS: Final = 1 << 20
+"""Extrinsics of a block that are decoded. Upstream the guest's memory is the bound."""
+
 opaque_extrinsic: Final = OpaqueExtrinsicCodec()
-OpaqueExtrinsic: TypeAlias = Annotated[bytes, opaque_extrinsic]
+opaque_extrinsics: Final = vec(opaque_extrinsic, max_items=MAX_EXTRINSICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Block(Struct):
     """A header and the full encodings of its extrinsics, in order."""
 
     header: Header
-    extrinsics: tuple[OpaqueExtrinsic, ...]
+    extrinsics: Annotated[tuple[bytes, ...], opaque_extrinsics]
 
     def hash(self) -> bytes:
         """The block hash, 32 bytes: the hash of the header."""

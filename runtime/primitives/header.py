@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Annotated, Final
 
-from runtime.primitives.digest import DigestItem, Seal
+from runtime.primitives.digest import DigestItem, Seal, digest_item
 from runtime.primitives.hashing import blake2_256
-from runtime.primitives.scale import H256, CompactU32, Struct
+from runtime.primitives.scale import H256, CompactU32, Struct, vec
 
 EMPTY_HASH: Final = bytes(32)
 """The default hash: parent of a genesis block."""
+
+MAX_DIGEST_ITEMS: Final = 1 << 16
+"""Items of a header's log that are decoded. Upstream the guest's memory is the bound; a header has a handful."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Header(Struct):
     number: CompactU32
     state_root: H256
     extrinsics_root: H256
-    digest: tuple[DigestItem, ...] = ()
+    digest: Annotated[tuple[DigestItem, ...], vec(digest_item, max_items=MAX_DIGEST_ITEMS)] = ()
 
     def hash(self, hasher: Callable[[bytes], bytes] = blake2_256) -> bytes:
         """The block hash, 32 bytes."""

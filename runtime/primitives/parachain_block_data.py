@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Self, TypeAlias
 
 from runtime.primitives.additional_data import AdditionalDataMap, additional_data_map
-from runtime.primitives.block import Block, opaque_extrinsic
+from runtime.primitives.block import Block, opaque_extrinsics
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.header import Header
-from runtime.primitives.scale import Codec, byte_vec, option, u8, vec
+from runtime.primitives.scale import Codec, byte_vec, compact_u32, option, u8, vec
 
 VERSIONED_PREFIX: Final = b"VERSIONEDPBD"
 """First bytes of every version but 0, where a parent hash stands instead."""
@@ -25,11 +25,19 @@ EMPTY_SCHEDULING_PROOF: Final = b"\x00\x00"
 CompactProof: TypeAlias = tuple[bytes, ...]
 """Items of a compact trie proof, see `runtime.trie.compact`."""
 
+MAX_BLOCKS: Final = 1024
+"""Blocks of one payload that are decoded; bundles of today have at most some twelve."""
+MAX_ITEMS: Final = 1 << 20
+"""Items of the proof that are decoded, and extrinsics and digest items of all blocks.
+
+Upstream the memory of the guest bounds what a payload may unfold to. Here a number must: a payload that compresses to a
+kilobyte may hold forty million empty items, each of which becomes an object.
+"""
+
 _NAME: Final = "ParachainBlockData"
-_blocks: Final[Codec[tuple[Block, ...]]] = vec(Block.codec())
-_extrinsics: Final = vec(opaque_extrinsic)
-_proof: Final = vec(byte_vec)
-_additional_data: Final = vec(option(additional_data_map))
+_blocks: Final[Codec[tuple[Block, ...]]] = vec(Block.codec(), max_items=MAX_BLOCKS)
+_proof: Final = vec(byte_vec, max_items=MAX_ITEMS)
+_additional_data: Final = vec(option(additional_data_map), max_items=MAX_BLOCKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +84,12 @@ class ParachainBlockData:
         start = offset + len(VERSIONED_PREFIX)
         if data[offset:start] != VERSIONED_PREFIX:
             header, position = Header.decode_prefix(data, offset)
-            extrinsics, position = _extrinsics.decode_prefix(data, position)
+            extrinsics, position = opaque_extrinsics.decode_prefix(data, position)
             proof, position = _proof.decode_prefix(data, position)
             return cls(0, (Block(header, extrinsics),), proof), position
         version, position = u8.decode_prefix(data, start)
         _check_version(version, start)
-        blocks, position = _blocks.decode_prefix(data, position)
+        blocks, position = _decode_blocks(data, position)
         proof, position = _proof.decode_prefix(data, position)
         if version == 1:
             return cls(version, blocks, proof), position
@@ -91,6 +99,24 @@ class ParachainBlockData:
             )
         additional_data, position = _additional_data.decode_prefix(data, position + 2)
         return cls(version, blocks, proof, additional_data), position
+
+
+def _decode_blocks(data: bytes, offset: int) -> tuple[tuple[Block, ...], int]:
+    """As `_blocks` decodes, except that the items are counted as they come."""
+    count, position = compact_u32.decode_prefix(data, offset)
+    if count > MAX_BLOCKS:
+        raise ScaleError(f"{count} blocks, at most {MAX_BLOCKS} allowed", what=_NAME, offset=offset)
+    blocks: list[Block] = []
+    items = 0
+    for _ in range(count):
+        block, position = Block.decode_prefix(data, position)
+        items += len(block.extrinsics) + len(block.header.digest)
+        if items > MAX_ITEMS:
+            raise ScaleError(
+                f"more than {MAX_ITEMS} extrinsics and digest items", what=_NAME, offset=position
+            )
+        blocks.append(block)
+    return tuple(blocks), position
 
 
 def _check_version(version: int, offset: int | None) -> None:

@@ -86,8 +86,8 @@ class Pallets:
         for _ in range(count):
             phase, offset = self._phase.decode_prefix(data, offset)
             pallet = self._pallets.get(data[offset]) if offset < len(data) else None
-            if pallet is None:
-                raise ScaleError("no such pallet", what="EventRecord", offset=offset)
+            if pallet is None or pallet.Event is None:
+                raise ScaleError("no such pallet with events", what="EventRecord", offset=offset)
             event, offset = codec_of(pallet.Event).decode_prefix(data, offset + 1)
             _, offset = self._topics.decode_prefix(data, offset)
             records.append(EventRecord(phase, pallet.name, event))

@@ -89,6 +89,7 @@ class TokenError(DispatchError):
         FUNDS_UNAVAILABLE = 0
         ONLY_PROVIDER = 1
         BELOW_MINIMUM = 2
+        NOT_EXPENDABLE = 8
 
     def __init__(self, kind: Kind) -> None:
         super().__init__(f"TokenError::{kind.name}")

@@ -1,7 +1,7 @@
 """Pallets: one concern of a runtime with its storage, calls, events, errors and hooks.
 
 A pallet reads top-down: storage items, `Event` variants, the `Error` enum, hooks, calls. Its class name is
-its name in storage keys; its index in the runtime (`runtime.support.construct.Runtime`) numbers its calls,
+its name in storage keys; its index in the runtime (`runtime.support.construct.Pallets`) numbers its calls,
 events and errors.
 
 Follows ``frame_support::pallet`` [frame-support]. Not modelled: several instances of one pallet, genesis

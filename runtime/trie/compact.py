@@ -13,7 +13,7 @@ accepts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runtime.trie.child import DEFAULT_CHILD_PREFIX
@@ -176,13 +176,19 @@ def decode_compact(
     Items may be left over: several proofs can follow one another. Raises IncompleteProof when they do not
     suffice, BadNode, and RootMismatch when another root was expected.
     """
+    return _decode(iter(items[start:] if start else items), layout, expected_root, start)
+
+
+def _decode(
+    following: Iterator[bytes], layout: Layout, expected_root: bytes | None, start: int
+) -> tuple[bytes, dict[bytes, bytes], int]:
+    """`decode_compact` of an iterator at item `start`. Takes what it consumes, so several tries can share one."""
     digest = layout.digest
     store: dict[bytes, bytes] = {}
     # Branches that wait for omitted children: the pieces of their encoding, every second one a reference that is
     # still missing, and which of these is the next.
     stack: list[list[bytes]] = []
     awaited: list[int] = []
-    following = iter(items[start:] if start else items)
     consumed = 0
     for item in following:
         escaped = item[:1] == ESCAPE_BYTE
@@ -266,12 +272,13 @@ def decode_compact_proof(
     Raises what `decode_compact` raises, InvalidChildRoot, ExtraneousChildProof for a child trie that the top
     trie does not name, and ExtraneousNodes for items after the last trie.
     """
-    root, store, consumed = decode_compact(items, layout, expected_root)
+    following = iter(items)
+    root, store, consumed = _decode(following, layout, expected_root, 0)
     unplaced: bytes | None = None
     # As the reference: a decoded trie waits for the key that names it; keys without a trie are passed over.
     for child in _child_roots(store, root, layout):
         if unplaced is None and consumed < len(items):
-            unplaced, nodes, count = decode_compact(items, layout, start=consumed)
+            unplaced, nodes, count = _decode(following, layout, None, consumed)
             store.update(nodes)
             consumed += count
         if child == unplaced:

@@ -106,7 +106,6 @@ def test_a_signed_extrinsic_is_admitted_once() -> None:
         ),
         (lambda: signed(era=Era.mortal(64, 200)), TransactionValidity.ANCIENT_BIRTH_BLOCK),
     ],
-    ids=str,
 )
 def test_what_is_not_admitted(extrinsic: object, kind: TransactionValidity) -> None:
     with block():

@@ -27,6 +27,7 @@ from runtime.primitives.parachain import (
     AbridgedHostConfiguration,
     CollationInfo,
     PersistedValidationData,
+    UpgradeRestriction,
     ValidationParams,
     ValidationResult,
     mqc_head,
@@ -41,14 +42,16 @@ from runtime.primitives.parachain_inherent import (
     ParachainInherentDataV0,
     RawParachainInherentData,
 )
-from runtime.primitives.scale import H256, U32, Variant, btree_map, byte_vec, h256, u32, vec
+from runtime.primitives.scale import H256, U32, Variant, btree_map, byte_vec, h256, option, u32, vec
 from runtime.support.dispatch import Origin, call, ensure_none
 from runtime.support.pallet import Call, Pallet
 from runtime.support.storage import StorageValue, StorageVec
 from runtime.support.weights import DispatchClass, DispatchInfo, Weight
 
-MESSAGES_SIZE_LIMIT = 10 * 1024 * 1024 // 3
-"""Bytes of downward and horizontal messages given in full in one block: a third of Polkadot's largest PoV."""
+MESSAGES_SIZE_LIMIT = 10 * 1024 * 1024 // 6
+"""Bytes of downward messages given in full in one block: a sixth of Polkadot's largest PoV. Horizontal messages
+have as much again, and what the downward ones leave.
+"""
 
 RECORDING_DISABLED = 2**64 - 1
 
@@ -57,7 +60,7 @@ RECORDING_DISABLED = 2**64 - 1
 class DownwardMessagesReceived(Variant):
     """Messages from the relay chain were taken from our queue."""
 
-    index: ClassVar[int] = 4
+    index: ClassVar[int] = 3
     count: U32
 
 
@@ -65,7 +68,9 @@ class DownwardMessagesReceived(Variant):
 class DownwardMessagesProcessed(Variant):
     """The queue of downward messages now ends in this head."""
 
-    index: ClassVar[int] = 5
+    index: ClassVar[int] = 4
+    weight_used: Weight
+    """Of handing the messages on; zero, because nobody here receives them yet."""
     dmq_head: H256
 
 
@@ -73,7 +78,7 @@ class DownwardMessagesProcessed(Variant):
 class UpwardMessageSent(Variant):
     """A message to the relay chain was queued. ``message_hash`` is its BLAKE2b-256."""
 
-    index: ClassVar[int] = 6
+    index: ClassVar[int] = 5
     message_hash: H256 | None
 
 
@@ -84,9 +89,13 @@ class ParachainSystem(Pallet):
     LastRelayChainBlockNumber = StorageValue(u32, default=0)
     RelayStateProof = StorageValue(vec(byte_vec))
     HostConfiguration = StorageValue(AbridgedHostConfiguration.codec())
-    UpgradeRestrictionSignal = StorageValue(upgrade_restriction)
+    UpgradeRestrictionSignal: StorageValue[UpgradeRestriction | None, UpgradeRestriction | None] = (
+        StorageValue(option(upgrade_restriction), default=None)
+    )
     LastDmqMqcHead = StorageValue(h256, default=EMPTY_MQC_HEAD)
-    LastHrmpMqcHeads = StorageValue(btree_map(u32, h256))
+    LastHrmpMqcHeads: StorageValue[dict[int, bytes], dict[int, bytes]] = StorageValue(
+        btree_map(u32, h256), default={}
+    )
     ProcessedDownwardMessages = StorageValue(u32, default=0)
     HrmpWatermark = StorageValue(u32, default=0)
     PendingUpwardMessages = StorageVec(byte_vec)
@@ -95,10 +104,10 @@ class ParachainSystem(Pallet):
     Event = DownwardMessagesReceived | DownwardMessagesProcessed | UpwardMessageSent
 
     class Error(enum.IntEnum):
-        """Why an upward message is refused."""
+        """Why an upward message is refused, with the indices of ``cumulus_pallet_parachain_system``."""
 
-        TooBig = 0
-        HostConfigurationNotAvailable = 1
+        TooBig = 2
+        HostConfigurationNotAvailable = 4
 
     def __init__(
         self, system: System, parachain_info: ParachainInfo, *, on_relay_slot: Callable[[int], None]
@@ -122,6 +131,7 @@ class ParachainSystem(Pallet):
         """Every block must have seen its validation data; then move out as many upward messages as
         allowed.
         """
+        self.UpgradeRestrictionSignal.kill()
         if not self.ValidationData.exists():
             raise InvalidBlock("set_validation_data inherent needs to be present in every block!")
         configuration = self.HostConfiguration.get()
@@ -168,11 +178,8 @@ class ParachainSystem(Pallet):
 
         # READ RELAY STATE
         configuration = proof.host_configuration()
-        restriction = proof.upgrade_restriction()
-        if restriction is None:
-            self.UpgradeRestrictionSignal.kill()
-        else:
-            self.UpgradeRestrictionSignal.put(restriction)
+        # Like `ValidationData` for this block only; removed again in `on_finalize`.
+        self.UpgradeRestrictionSignal.put(proof.upgrade_restriction())
         self.HostConfiguration.put(configuration)
         self.RelayStateProof.put(data.relay_chain_state)
         self.ValidationData.put(validation_data)
@@ -189,6 +196,7 @@ class ParachainSystem(Pallet):
         """
         head = self.LastDmqMqcHead.get()
         full = messages.downward.full_messages
+        _check_enough_messages_included(len(full), len(messages.downward.hashed_messages))
         for message in full:
             head = mqc_head(head, message.sent_at, message.msg)
         end = head
@@ -201,7 +209,7 @@ class ParachainSystem(Pallet):
         if full:
             self.LastDmqMqcHead.put(head)
             self.deposit_event(DownwardMessagesReceived(len(full)))
-            self.deposit_event(DownwardMessagesProcessed(head))
+            self.deposit_event(DownwardMessagesProcessed(Weight(), head))
         self.ProcessedDownwardMessages.put(len(full))
 
     def _enqueue_horizontal(
@@ -209,23 +217,23 @@ class ParachainSystem(Pallet):
     ) -> None:
         """As `_enqueue_downward`, for every open HRMP channel; only senders with a channel may speak."""
         channels = proof.ingress_channels()
-        heads = {
-            sender: head for sender, head in (self.LastHrmpMqcHeads.get() or {}).items() if sender in channels
-        }
+        known = self.LastHrmpMqcHeads.get()
+        heads = {sender: known.get(sender, EMPTY_MQC_HEAD) for sender in channels}
         full, hashed = messages.horizontal.full_messages, messages.horizontal.hashed_messages
+        _check_enough_messages_included(len(full), len(hashed))
         for sender in [sender for sender, _ in full] + [sender for sender, _ in hashed]:
             if sender not in channels:
                 raise InvalidBlock(f"horizontal message from {sender}, which has no channel to us")
         for sender, message in full:
-            heads[sender] = mqc_head(heads.get(sender, EMPTY_MQC_HEAD), message.sent_at, message.data)
+            heads[sender] = mqc_head(heads[sender], message.sent_at, message.data)
         ends = dict(heads)
         for sender, link in hashed:
-            ends[sender] = mqc_head_of_hash(ends.get(sender, EMPTY_MQC_HEAD), link.sent_at, link.msg_hash)
+            ends[sender] = mqc_head_of_hash(ends[sender], link.sent_at, link.msg_hash)
         for sender, channel in channels.items():
-            if ends.get(sender, EMPTY_MQC_HEAD) != (channel.mqc_head or EMPTY_MQC_HEAD):
+            if ends[sender] != (channel.mqc_head or EMPTY_MQC_HEAD):
                 raise InvalidBlock(f"horizontal messages of {sender} do not lead to the channel's queue head")
-        if heads:
-            self.LastHrmpMqcHeads.put(heads)
+        # Also when there is no channel left: a channel that is opened again starts from an empty queue.
+        self.LastHrmpMqcHeads.put(heads)
         # The relay chain drops what was sent up to the watermark, so it may not pass a message that stays
         # queued.
         self.HrmpWatermark.put(min([relay_parent_number, *(link.sent_at - 1 for _, link in hashed)]))
@@ -240,7 +248,7 @@ class ParachainSystem(Pallet):
                 old.validation_data, old.relay_chain_state, old.downward_messages, old.horizontal_messages
             )
         downward, left = AbridgedDownwardMessages.abridge(raw.downward_messages, MESSAGES_SIZE_LIMIT)
-        horizontal, _ = AbridgedHrmpMessages.abridge(raw.horizontal_messages, left)
+        horizontal, _ = AbridgedHrmpMessages.abridge(raw.horizontal_messages, left + MESSAGES_SIZE_LIMIT)
         messages = InboundMessagesData(downward, horizontal)
         return self.call_of(self.set_validation_data, raw.without_messages(), messages)
 
@@ -318,3 +326,11 @@ class ParachainSystem(Pallet):
         now = used.of(dispatch_class)
         proof_size = max(now.proof_size - info.weight.proof_size, 0) + (after - before)
         self.system.BlockWeight.put(used.replace(dispatch_class, Weight(now.ref_time, proof_size)))
+
+
+def _check_enough_messages_included(full: int, hashed: int) -> None:
+    """The advancement rule, ``check_enough_messages_included``: an author who leaves messages in a queue must
+    take at least one.
+    """
+    if hashed and not full:
+        raise InvalidBlock("advancement rule: messages are left in the queue and none is taken")

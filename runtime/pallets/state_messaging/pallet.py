@@ -27,6 +27,7 @@ from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
 from runtime.pallets.state_messaging.receive import ProvenBatch, Refused
 from runtime.pallets.state_messaging.types import (
     EMPTY_INHERENT,
+    MAX_PARTY_LENGTH,
     VERSION,
     InboundItem,
     InboundLane,
@@ -189,8 +190,6 @@ class StateMessaging(Pallet):
     ) -> None:
         """Send ``payload`` to ``recipient`` on parachain ``dest``, from the signing account."""
         sender = ensure_signed(origin)
-        if len(recipient) > 32:
-            raise self.fail(self.Error.RecipientTooLong)
         self.send_message(dest, lane, MessageBody(sender, recipient, timeout, payload))
 
     def send_message(self, dest: int, lane: int, body: MessageBody) -> Message:
@@ -198,6 +197,8 @@ class StateMessaging(Pallet):
         me = self.parachain_info.ParachainId.get()
         if dest == me:
             raise self.fail(self.Error.DestinationIsSelf)
+        if len(body.recipient) > MAX_PARTY_LENGTH:
+            raise self.fail(self.Error.RecipientTooLong)
         if len(body.payload) > self.limits.max_message_size:
             raise self.fail(self.Error.MessageTooLarge)
         if body.timeout is not None:

@@ -42,14 +42,14 @@ def array(item: Codec[T], size: int) -> Codec[tuple[T, ...]]:
     return Array(item, size)
 
 
-def btree_map(key: Codec[K], value: Codec[V]) -> Codec[dict[K, V]]:
+def btree_map(key: Codec[K], value: Codec[V], *, max_items: int | None = None) -> Codec[dict[K, V]]:
     """`BTreeMap<K, V>` as a dict; the order of Python's `<` on keys must be the order of the Rust type."""
-    return BTreeMap(key, value)
+    return BTreeMap(key, value, max_items)
 
 
-def btree_set(item: Codec[T]) -> Codec[tuple[T, ...]]:
+def btree_set(item: Codec[T], *, max_items: int | None = None) -> Codec[tuple[T, ...]]:
     """`BTreeSet<T>` as an ascending tuple without duplicates."""
-    return BTreeSet(item)
+    return BTreeSet(item, max_items)
 
 
 def option(item: Codec[T]) -> Codec[T | None]:

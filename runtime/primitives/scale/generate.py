@@ -171,7 +171,7 @@ class _Source:
                 self._take(depth, length, target)
             case Option(wrapped=False):
                 self._decode_option(depth, codec, target)
-            case Vec(max_items=None):
+            case Vec():
                 self._decode_vec(depth, codec, target)
             case Tuple():
                 names = [self.fresh("v") for _ in codec.members]
@@ -231,6 +231,8 @@ class _Source:
         size = codec.item.min_size
         limit = f"(end - p) // {size}" if size else str(MAX_ZERO_SIZED_ITEMS)
         self.emit(depth, f"if {count} > {limit}: raise GaveUp")
+        if codec.max_items is not None:
+            self.emit(depth, f"if {count} > {codec.max_items}: raise GaveUp")
         self.emit(depth, f"{items} = []; {append} = {items}.append")
         self.emit(depth, f"for _ in range({count}):")
         self.decode_one(depth + 1, codec.item, item)
@@ -278,7 +280,7 @@ class _Source:
                 return [self._encode_count(depth, value), value]
             case Option(wrapped=False):
                 return [self._encode_option(depth, codec, value)]
-            case Vec(max_items=None):
+            case Vec():
                 return self._encode_vec(depth, codec, value)
             case Tuple() if codec.members:
                 names = [self.fresh("v") for _ in codec.members]
@@ -343,6 +345,8 @@ class _Source:
     def _encode_vec(self, depth: int, codec: Vec[Any], value: str) -> list[str]:
         items, append, item = (self.fresh(stem) for stem in ("items", "append", "v"))
         self.emit(depth, f"if type({value}) is not tuple and type({value}) is not list: raise GaveUp")
+        if codec.max_items is not None:
+            self.emit(depth, f"if len({value}) > {codec.max_items}: raise GaveUp")
         count = self._encode_count(depth, value)
         self.emit(depth, f"{items} = []; {append} = {items}.append")
         self.emit(depth, f"for {item} in {value}:")

@@ -164,8 +164,8 @@ class BTreeSet(Codec[tuple[T, ...]]):
 
     __slots__ = ("items",)
 
-    def __init__(self, item: Codec[T]) -> None:
-        self.items = Vec(item)
+    def __init__(self, item: Codec[T], max_items: int | None = None) -> None:
+        self.items = Vec(item, max_items)
         super().__init__(f"BTreeSet<{item.name}>", 1)
 
     def encode(self, value: Iterable[T]) -> bytes:
@@ -180,18 +180,21 @@ class BTreeMap(Codec[dict[K, V]]):
     """`BTreeMap<K, V>`: a vector of pairs in ascending key order. The decoded dict iterates in that order.
 
     Decoding accepts any order and lets the last of equal keys win, as inserting into a `BTreeMap` does.
+    `max_items` bounds the pairs.
     """
 
-    __slots__ = ("key", "value")
+    __slots__ = ("key", "max_items", "value")
 
-    def __init__(self, key: Codec[K], value: Codec[V]) -> None:
+    def __init__(self, key: Codec[K], value: Codec[V], max_items: int | None = None) -> None:
         self.key = key
         self.value = value
+        self.max_items = max_items
         super().__init__(f"BTreeMap<{key.name}, {value.name}>", 1)
 
     def encode(self, value: Mapping[K, V]) -> bytes:
         if not isinstance(value, Mapping):
             raise not_a_value(self.name, value)
+        self._check_size(len(value), None)
         parts = [compact_u32.encode(len(value))]
         for key in _ascending(self.name, value):
             parts += (self.key.encode(key), self.value.encode(value[key]))
@@ -199,12 +202,19 @@ class BTreeMap(Codec[dict[K, V]]):
 
     def decode_prefix(self, data: bytes, offset: int = 0) -> tuple[dict[K, V], int]:
         count, position = compact_u32.decode_prefix(data, offset)
+        self._check_size(count, offset)
         check_count(count, self.key.min_size + self.value.min_size, self.name, data, position)
         entries: dict[K, V] = {}
         for _ in range(count):
             key, position = self.key.decode_prefix(data, position)
             entries[key], position = self.value.decode_prefix(data, position)
         return {key: entries[key] for key in _ascending(self.name, entries)}, position
+
+    def _check_size(self, count: int, offset: int | None) -> None:
+        if self.max_items is not None and count > self.max_items:
+            raise ScaleError(
+                f"{count} items, at most {self.max_items} allowed", what=self.name, offset=offset
+            )
 
 
 class BitVec(Codec[tuple[bool, ...]]):
