@@ -56,8 +56,8 @@ class Executive:
 
     def _apply_extrinsics(self, extrinsics: Sequence[bytes]) -> None:
         length = sum(map(len, extrinsics))
-        if length > self.system.limits.max_block.proof_size:
-            # No author makes such a block, and decoding calls of any size costs many times their bytes.
+        if length > self.system.limits.max_mandatory_length:
+            # Refused at the extrinsic that exceeds the limit, too; but decoding calls costs many times their bytes.
             raise InvalidBlock(f"{length} bytes of extrinsics are more than any PoV holds")
         inherents_are_over = False
         for position, encoded in enumerate(extrinsics):

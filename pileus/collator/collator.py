@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 from host_functions.compressed_blob import POV_BOMB_LIMIT, compress
 from host_functions.contexts import AuthoringContext, OffchainContext
+from host_functions.errors import SandboxError
+from host_functions.relay_state import RelayStateReader
 from host_functions.state_machine.backend import FullBackend
 from host_functions.state_machine.externalities import Externalities
 from pileus.collator.inherents import inherent_data
@@ -28,7 +30,7 @@ from runtime.primitives import relay_keys
 from runtime.primitives.block import Block
 from runtime.primitives.compressed_blob import BlobKind
 from runtime.primitives.digest import AURA, PreRuntime, Seal
-from runtime.primitives.errors import ScaleError
+from runtime.primitives.errors import InvalidBlock, ScaleError
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Header
 from runtime.primitives.parachain import (
@@ -134,24 +136,24 @@ class Collator:
             pvd.max_pov_size,
             first=parent.number,
         )
-        items = tuple(answer.item for _, answer in fetched if answer.item is not None)
 
         # AUTHOR
-        reader = self.relay.relay_state_prover(relay_parent)
-        state = Externalities.recording(self.node.nodes, parent.state_root, self.node.layout)
-        context = AuthoringContext(state, reader, commit_relay_reads=self.commit_relay_reads)
-        proposal = propose(
-            self.node.runtime,
-            parent,
-            (PreRuntime(AURA, u64.encode(slot)),),
-            context,
-            inherent_data(
-                self.relay, self.para_id, relay_parent, pvd, timestamp=slot * RELAY_SLOT_DURATION, items=items
-            ),
-            self.pool,
-            layout=self.node.layout,
-            max_pov_size=pvd.max_pov_size,
-        )
+        try:
+            reader, proposal = self._propose(relay_parent, pvd, parent, slot, fetched)
+        except (InvalidBlock, SandboxError) as error:
+            if not any(answer.item for _, answer in fetched):
+                raise
+            # Messages must not stop us: a runtime that cannot take them builds its block without them.
+            fetched = [
+                (
+                    source,
+                    Fetched(None, f"the messages of {source} are left out: {error}")
+                    if answer.item
+                    else answer,
+                )
+                for source, answer in fetched
+            ]
+            reader, proposal = self._propose(relay_parent, pvd, parent, slot, fetched)
         self.pool = [refused.extrinsic for refused in proposal.refused if refused.is_future]
         block = self._seal(proposal.block)
 
@@ -172,6 +174,36 @@ class Collator:
             relay_reads=reader.nodes(),
             fetched=tuple(fetched),
         )
+
+    def _propose(
+        self,
+        relay_parent: bytes,
+        pvd: PersistedValidationData,
+        parent: Header,
+        slot: int,
+        fetched: Sequence[tuple[int, Fetched]],
+    ) -> tuple[RelayStateReader, Proposal]:
+        """Build the unsealed block, with the fetched messages; also gives the reader that recorded its relay reads."""
+        reader = self.relay.relay_state_prover(relay_parent)
+        state = Externalities.recording(self.node.nodes, parent.state_root, self.node.layout)
+        proposal = propose(
+            self.node.runtime,
+            parent,
+            (PreRuntime(AURA, u64.encode(slot)),),
+            AuthoringContext(state, reader, commit_relay_reads=self.commit_relay_reads),
+            inherent_data(
+                self.relay,
+                self.para_id,
+                relay_parent,
+                pvd,
+                timestamp=slot * RELAY_SLOT_DURATION,
+                items=tuple(answer.item for _, answer in fetched if answer.item is not None),
+            ),
+            self.pool,
+            layout=self.node.layout,
+            max_pov_size=pvd.max_pov_size,
+        )
+        return reader, proposal
 
     def _author(self, slot: int, parent_hash: bytes) -> bytes:
         authorities = _authorities.decode(self.node.call("AuraApi_authorities", b"", parent_hash))

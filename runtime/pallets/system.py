@@ -162,7 +162,9 @@ class BlockLimits:
     """Share of `max_block` for normal extrinsics: 75 %."""
     base_extrinsic: Weight = BASE_EXTRINSIC
     max_length: int = 5 * 1024 * 1024
-    """Bytes of all extrinsics."""
+    """Bytes of all extrinsics when a normal one is added."""
+    max_mandatory_length: int = 10 * 1024 * 1024
+    """Bytes of all extrinsics, whatever they are: more than Polkadot's largest PoV holds nobody can prove."""
     block_hash_count: int = 256
     """Blocks whose hashes are kept in state."""
 
@@ -339,14 +341,15 @@ class System(Pallet):
         wanted = used.replace(
             dispatch_class, used.of(dispatch_class) + info.weight + self.limits.base_extrinsic
         )
+        over = all_lengths > self.limits.max_mandatory_length
         if dispatch_class is not DispatchClass.MANDATORY:
             over = (
                 all_lengths > self.limits.max_length
                 or wanted.total().any_gt(self.limits.max_block)
                 or wanted.normal.any_gt(self.limits.max_normal)
             )
-            if over:
-                raise InvalidTransaction(TransactionValidity.EXHAUSTS_RESOURCES, "the block is full")
+        if over:
+            raise InvalidTransaction(TransactionValidity.EXHAUSTS_RESOURCES, "the block is full")
         self.AllExtrinsicsLen.put(all_lengths)
         self.BlockWeight.put(wanted)
 

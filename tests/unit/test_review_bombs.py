@@ -14,9 +14,10 @@ import pytest
 import zstandard
 
 from host_functions.compressed_blob import InvalidBlob, compress, decompress
-from host_functions.contexts import ValidationContext
+from host_functions.contexts import AuthoringContext, ValidationContext
 from host_functions.errors import GuestPanic
 from host_functions.executor.native import NativeRuntime
+from host_functions.state_machine.externalities import Externalities
 from pov_validator import Abstain, AbstainReason, Carried, validate_candidate
 from runtime.chains import demo
 from runtime.primitives.additional_data import MAX_NODES, MAX_PRODUCERS, parse_relay_proof_entry
@@ -27,6 +28,8 @@ from runtime.primitives.header import MAX_DIGEST_ITEMS, Header
 from runtime.primitives.parachain import CandidateDescriptorV2, PersistedValidationData, PoV
 from runtime.primitives.parachain_block_data import MAX_BLOCKS, MAX_ITEMS, ParachainBlockData
 from runtime.primitives.scale import encode_compact
+from runtime.support.dispatch import InvalidTransaction
+from runtime.support.weights import DispatchClass, DispatchInfo, Weight
 from runtime.trie.build import trie_root
 from runtime.trie.child import child_storage_key
 from runtime.trie.compact import decode_compact_proof, encode_compact_with_children
@@ -77,12 +80,21 @@ def test_relay_proofs_have_bounded_counts() -> None:
 
 
 def test_extrinsics_beyond_every_pov_are_not_decoded() -> None:
-    limit = demo.system.limits.max_block.proof_size
+    limit = demo.system.limits.max_mandatory_length
     block = Block(
         Header(bytes(32), 1, bytes(32), bytes(32)), (b"\x00" * (limit // 2), b"\x00" * (limit // 2 + 1))
     )
     with pytest.raises(InvalidBlock, match=f"{limit + 1} bytes of extrinsics"):
         demo.RUNTIME.executive._apply_extrinsics(block.extrinsics)
+
+
+def test_the_author_refuses_the_inherent_that_makes_a_block_too_long() -> None:
+    """Or it would build a block that no validator accepts."""
+    inherent = DispatchInfo(Weight(), DispatchClass.MANDATORY)
+    with AuthoringContext(Externalities.recording({}, LAYOUT_V1.empty_root)).externalities():
+        demo.system.check_weight(inherent, demo.system.limits.max_mandatory_length)
+        with pytest.raises(InvalidTransaction, match="EXHAUSTS_RESOURCES"):
+            demo.system.check_weight(inherent, 1)
 
 
 def test_frames_without_content_share_one_decompressor(monkeypatch: pytest.MonkeyPatch) -> None:
