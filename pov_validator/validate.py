@@ -98,9 +98,14 @@ def _judge(
     if refusal is not None:
         return refusal
     if runtime is None or runtime.code_hash != descriptor.validation_code_hash:
+        there = (
+            ""
+            if runtime is None
+            else f"; the runtime here has 0x{runtime.code_hash.hex()}, was it changed since?"
+        )
         return Abstain(
             AbstainReason.VALIDATION_CODE_UNAVAILABLE,
-            f"no validation code with hash 0x{descriptor.validation_code_hash.hex()} here",
+            f"no validation code with hash 0x{descriptor.validation_code_hash.hex()} here{there}",
         )
     try:
         block_data = decompress(pov.block_data, min(POV_BOMB_FACTOR * pvd.max_pov_size, POV_BOMB_LIMIT))

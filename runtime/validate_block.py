@@ -99,6 +99,8 @@ def _check_additional_data(header: Header, additional: dict[str, bytes] | None) 
     read. Under which name it travels does not, because the hash leaves names out: relay reads under another name
     would be no proof to a validator that needs one, and make no difference to one with its own relay state.
     """
+    if additional is not None and not additional:
+        raise InvalidBlock("additional data without an entry: a block that carries none has none")
     for name in additional or {}:
         if name != RELAY_PROOF_KEY:
             raise InvalidBlock(f"additional data of an unknown producer: {name[:64]!r}")

@@ -242,6 +242,9 @@ def test_data_and_digest_stand_or_fall_together() -> None:
         assert isinstance(judge("carried", replace(data, additional_data=(None,)), own=own), Invalid)
         assert isinstance(judge("carried", replace(data, additional_data=()), own=own), Invalid)
         assert isinstance(judge("carried", with_carried(data, None), own=own), Invalid)
+        verdict = judge("carried", with_carried(data, {}), own=own)
+        assert isinstance(verdict, Invalid)
+        assert "without an entry" in verdict.detail
 
 
 def test_reads_without_a_carried_proof_cannot_be_judged_by_carried_proof() -> None:
