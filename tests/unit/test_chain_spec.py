@@ -95,16 +95,22 @@ def test_nothing_else_is_ever_raised(data: bytes) -> None:
 
 
 @given(STORAGES, st.data())
-def test_a_damaged_file_is_refused_or_says_something_else(storage: Storage, data: st.DataObject) -> None:
-    """A gzipped file has a checksum: damage, or an end too early, never goes unnoticed."""
+def test_a_damaged_file_is_refused_or_says_the_same(storage: Storage, data: st.DataObject) -> None:
+    """A gzipped file has a checksum: damage that changes the content, or an end too early, never goes unnoticed.
+
+    Some bits of a deflate stream change only how the same content is packed.
+    """
     good = gzip.compress(json.dumps(state_of(storage, "childrenDefault")).encode(), mtime=0)
     if data.draw(st.booleans()):
         bad = good[: data.draw(st.integers(0, len(good) - 1))]
     else:
         at = data.draw(st.integers(10, len(good) - 1))  # the head has bits that mean nothing
         bad = good[:at] + bytes([good[at] ^ 1 << data.draw(st.integers(0, 7))]) + good[at + 1 :]
-    with pytest.raises(BadChainSpec):
-        parse_runtime_file(bad)
+    try:
+        found = parse_runtime_file(bad)
+    except BadChainSpec:
+        return
+    assert found == parse_runtime_file(good)
 
 
 WRONG = {
