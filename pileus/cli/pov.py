@@ -9,6 +9,7 @@ import typer
 
 from host_functions.compressed_blob import POV_BOMB_LIMIT, BlobError, decompress
 from pileus.cli.errors import DoesNotHold, UnreadableInput
+from pileus.cli.header_decode import describe_item, in_line
 from pileus.cli.options import JsonOption
 from pileus.cli.output import hex_text, print_fields, print_json
 from pileus.network.parachain import load_runtime
@@ -19,7 +20,6 @@ from pileus.network.topology import RelayStateMode, TopologyError
 from pov_validator import Carried, OwnState, RelayStateSource, Valid
 from runtime.primitives.additional_data import RELAY_PROOF_KEY, parse_relay_proof_entry
 from runtime.primitives.block import Block
-from runtime.primitives.digest import DigestItem
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.extrinsic import Extrinsic
 from runtime.primitives.parachain_block_data import ParachainBlockData
@@ -226,23 +226,15 @@ def _print_block(block: Block, runtime: str) -> None:
             ("  parent hash", hex_text(header.parent_hash)),
             ("  state root", hex_text(header.state_root)),
             ("  extrinsics root", hex_text(header.extrinsics_root)),
-            *((f"  digest {position}", _digest_text(item)) for position, item in enumerate(header.digest)),
+            *(
+                (f"  digest {position}", in_line(describe_item(item)))
+                for position, item in enumerate(header.digest)
+            ),
         ]
     )
     print(f"  extrinsics: {len(block.extrinsics)}")
     for position, encoded in enumerate(block.extrinsics):
         print(f"  {position:>4}  {len(encoded):>6} B  {_extrinsic_text(encoded, pallets)}")
-
-
-def _digest_text(item: DigestItem) -> str:
-    engine = getattr(item, "engine", None)
-    data: bytes = getattr(item, "data", None) or getattr(item, "hash", None) or b""
-    name = (
-        type(item).__name__
-        if engine is None
-        else f"{type(item).__name__} {engine.decode('ascii', 'replace')}"
-    )
-    return f"{name} {hex_text(data, 2 * SHOWN_BYTES)}"
 
 
 def _pallets_of(runtime: str) -> Pallets | None:

@@ -196,7 +196,7 @@ class TestInspect:
         for expected in (
             "ParachainBlockData         version 3",
             "block #2",
-            "AdditionalData 0x",
+            "AdditionalData  hash 0x",
             "bare   ParachainSystem.set_validation_data",
             "bare   StateMessaging.receive",
             "relay proof: ",
