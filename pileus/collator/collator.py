@@ -18,10 +18,10 @@ from host_functions.errors import SandboxError
 from host_functions.relay_state import RelayStateReader
 from host_functions.state_machine.backend import FullBackend
 from host_functions.state_machine.externalities import Externalities
+from pileus.block_builder import Proposal, propose
 from pileus.collator.inherents import inherent_data
 from pileus.collator.message_source import Fetched, FetchRequest, MessageSource
 from pileus.collator.node import ParachainNode
-from pileus.collator.proposer import Proposal, propose
 from pileus.keyring import Keypair
 from pileus.relay_chain.interface import RelayChainInterface
 from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
