@@ -27,7 +27,7 @@ from runtime.primitives.hashing import blake2_256, twox_64_concat
 from runtime.primitives.header import Header
 from runtime.primitives.relay_keys import storage_prefix
 from runtime.primitives.scale import H256, Variant, u32
-from runtime.support.sibling_state import read_sibling, sibling_head
+from runtime.support.sibling_state import SiblingHead, read_sibling, sibling_head
 from runtime.trie.errors import DuplicateNode, MissingNode, TrieError, UnusedNode
 from runtime.trie.layout import LAYOUT_V1, Layout
 
@@ -41,6 +41,7 @@ __all__ = [
     "HeaderChain",
     "NewestHead",
     "RememberedHead",
+    "SiblingHead",
     "block_hash_key",
     "check_reference",
     "resolve_head",
@@ -201,10 +202,10 @@ def resolve_head(
     para_id: int,
     reference: HeadReference,
     *,
-    remembered: Callable[[bytes], Header | None],
+    remembered: Callable[[bytes], SiblingHead | None],
     layout: Layout = LAYOUT_V1,
     limits: AncestryLimits = DEFAULT_ANCESTRY_LIMITS,
-) -> Header:
+) -> SiblingHead:
     """The cited head of a parachain, once it is shown to be the newest included one or an ancestor of it.
 
     ``remembered`` gives a head by its hash if the receiver has verified it before. Raises `HeadRefused`, and
@@ -220,7 +221,7 @@ def resolve_head(
     if isinstance(reference, NewestHead):
         if newest.hash() != reference.hash:
             raise HeadRefused(HeadRefusal.HEAD_MISMATCH)
-        return newest
+        return SiblingHead(newest.number, reference.hash, newest.state_root)
     if isinstance(reference, HeaderChain):
         return _follow_parents(newest, reference.headers, limits.max_age)
     return _find_in_window(newest, reference, layout, limits.max_age)
@@ -236,7 +237,7 @@ def _newest(para_id: int) -> Header:
     return newest
 
 
-def _follow_parents(newest: Header, headers: tuple[bytes, ...], max_age: int) -> Header:
+def _follow_parents(newest: Header, headers: tuple[bytes, ...], max_age: int) -> SiblingHead:
     if len(headers) > max_age:
         raise HeadRefused(HeadRefusal.TOO_OLD)
     child = newest
@@ -248,10 +249,10 @@ def _follow_parents(newest: Header, headers: tuple[bytes, ...], max_age: int) ->
         if parent.number + 1 != child.number:
             raise HeadRefused(HeadRefusal.NOT_AN_ANCESTOR)
         child = parent
-    return child
+    return SiblingHead(child.number, blake2_256(headers[-1]), child.state_root)
 
 
-def _find_in_window(newest: Header, reference: BlockHashWindow, layout: Layout, max_age: int) -> Header:
+def _find_in_window(newest: Header, reference: BlockHashWindow, layout: Layout, max_age: int) -> SiblingHead:
     head = _decode(reference.header)
     if head.number >= newest.number:
         raise HeadRefused(HeadRefusal.NOT_AN_ANCESTOR)
@@ -271,9 +272,10 @@ def _find_in_window(newest: Header, reference: BlockHashWindow, layout: Layout, 
     if stored is None:
         # Provably not kept (any more): the sibling's own window is narrower than ours.
         raise HeadRefused(HeadRefusal.TOO_OLD)
-    if stored != blake2_256(reference.header):
+    head_hash = blake2_256(reference.header)
+    if stored != head_hash:
         raise HeadRefused(HeadRefusal.NOT_AN_ANCESTOR)
-    return head
+    return SiblingHead(head.number, head_hash, head.state_root)
 
 
 def _decode(encoded: bytes) -> Header:

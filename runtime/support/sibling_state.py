@@ -8,15 +8,31 @@ against the state root of that head. What the relay parent's state holds is the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from host_functions.interfaces import relay_chain_state
 from runtime.primitives import relay_keys
 from runtime.primitives.header import Header
-from runtime.primitives.scale import byte_vec
+from runtime.primitives.scale import H256, U32, Struct, byte_vec
 from runtime.trie.layout import LAYOUT_V1, Layout
 from runtime.trie.proof import verify_proof
 
-__all__ = ["read_sibling", "sibling_head"]
+__all__ = ["SiblingHead", "read_sibling", "sibling_head"]
+
+
+@dataclass(frozen=True, slots=True)
+class SiblingHead(Struct):
+    """What proofs need of a trusted head: 68 bytes, so that a pallet can keep a ring of them in its state."""
+
+    number: U32
+    hash: H256
+    """BLAKE2b-256 of the encoded header."""
+    state_root: H256
+
+    @classmethod
+    def of(cls, header: Header) -> SiblingHead:
+        """The head with this header."""
+        return cls(header.number, header.hash(), header.state_root)
 
 
 def sibling_head(para_id: int) -> Header | None:
@@ -30,7 +46,7 @@ def sibling_head(para_id: int) -> Header | None:
 
 
 def read_sibling(
-    head: Header, keys: Sequence[bytes], nodes: Sequence[bytes], layout: Layout = LAYOUT_V1
+    head: Header | SiblingHead, keys: Sequence[bytes], nodes: Sequence[bytes], layout: Layout = LAYOUT_V1
 ) -> dict[bytes, bytes | None]:
     """Values under ``keys`` in the state that ``head`` commits to; ``None`` where absence is proven.
 

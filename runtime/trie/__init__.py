@@ -9,6 +9,7 @@
 * `trie`: changing
 * `recorder`: which items were read
 * `proof`: storage proofs; `compact`: the form in a PoV; `trie_proof`: the form with omitted values
+* `subtree`: pages of a prefix, shown to be complete
 * `child`: child tries
 
 A node store is anything that maps hash to bytes; a ``dict`` is one. Nothing recurses over input.
@@ -39,6 +40,7 @@ from runtime.trie.layout import (
 from runtime.trie.lookup import contains, lookup
 from runtime.trie.proof import StorageProof, create_proof, verify_proof
 from runtime.trie.recorder import Recorder
+from runtime.trie.subtree import Subtree, create_subtree_proof, verify_subtree
 from runtime.trie.trie import Trie
 
 __all__ = [
@@ -55,10 +57,12 @@ __all__ = [
     "ProofError",
     "Recorder",
     "StorageProof",
+    "Subtree",
     "Trie",
     "TrieError",
     "contains",
     "create_proof",
+    "create_subtree_proof",
     "decode_compact",
     "decode_compact_proof",
     "encode_compact",
@@ -71,4 +75,5 @@ __all__ = [
     "ordered_root",
     "trie_root",
     "verify_proof",
+    "verify_subtree",
 ]

@@ -86,7 +86,7 @@ def verify_proof(
     digest = layout.digest
     store = {digest(item): item for item in items}
     if len(store) != len(items) and not allow_duplicates:
-        raise DuplicateNode(_first_duplicate(items, layout))
+        raise DuplicateNode(first_duplicate(items, layout))
     ordered = sorted(keys)
     top = store.get(root)
     if top is None or not ordered:
@@ -118,7 +118,7 @@ def verify_proof(
     return found
 
 
-def _first_duplicate(items: tuple[bytes, ...], layout: Layout) -> bytes:
+def first_duplicate(items: tuple[bytes, ...], layout: Layout) -> bytes:
     """Hash of the first item that an earlier one equals."""
     seen: set[bytes] = set()
     for item in items:

@@ -33,6 +33,7 @@ from runtime.support.sibling_ancestry import (
     HeadRefused,
     NewestHead,
     RememberedHead,
+    SiblingHead,
     block_hash_key,
     resolve_head,
 )
@@ -118,16 +119,16 @@ def receiving(relay: Callable[[], RelayStateReader] = embedded) -> Iterator[None
         yield
 
 
-def nothing(head_hash: bytes) -> Header | None:
+def nothing(head_hash: bytes) -> SiblingHead | None:
     return None
 
 
 def resolve(
     reference: HeadReference,
     para: int = SIBLING,
-    remembered: Callable[[bytes], Header | None] = nothing,
+    remembered: Callable[[bytes], SiblingHead | None] = nothing,
     limits: AncestryLimits = DEFAULT_ANCESTRY_LIMITS,
-) -> Header:
+) -> SiblingHead:
     return resolve_head(para, reference, remembered=remembered, limits=limits)
 
 
@@ -145,19 +146,21 @@ def test_every_ancestor_in_reach_is_trusted_and_is_the_header_that_was_built(
 ) -> None:
     built = chain()
     with receiving(relay):
-        assert resolve(NewestHead(built.newest.hash())) == built.newest
+        assert resolve(NewestHead(built.newest.hash())) == SiblingHead.of(built.newest)
         for number in range(LENGTH - 1):
-            assert resolve(built.chain(number)) == built.headers[number]
+            assert resolve(built.chain(number)) == SiblingHead.of(built.headers[number])
         for number in range(LENGTH - 1 - KEPT, LENGTH - 1):
-            assert resolve(built.window(number)) == built.headers[number]
+            assert resolve(built.window(number)) == SiblingHead.of(built.headers[number])
 
 
 def test_a_remembered_head_needs_no_relay_state() -> None:
     built = chain()
-    known = {header.hash(): header for header in built.headers[5:9]}
+    known = {header.hash(): SiblingHead.of(header) for header in built.headers[5:9]}
     state = Externalities.recording({}, LAYOUT_V1.empty_root)
     with AuthoringContext(state, None).externalities():
-        assert resolve(RememberedHead(built.headers[7].hash()), remembered=known.get) == built.headers[7]
+        assert resolve(RememberedHead(built.headers[7].hash()), remembered=known.get) == SiblingHead.of(
+            built.headers[7]
+        )
     assert refusal(RememberedHead(built.headers[7].hash())) == "NOT_REMEMBERED"
 
 
@@ -300,5 +303,5 @@ def damage(encoded: bytes, honest: HeadReference) -> None:
             found = resolve(reference)
         except HeadRefused:
             return
-    assert found in chain().headers
-    assert found.hash() == reference.head_hash()
+    assert found in [SiblingHead.of(header) for header in chain().headers]
+    assert found.hash == reference.head_hash()
