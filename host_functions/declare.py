@@ -35,7 +35,9 @@ from host_functions.errors import NoExternalities
 
 __all__ = [
     "HostFunction",
+    "Watcher",
     "current_context",
+    "current_watcher",
     "functions_of",
     "host_function",
     "registry",
@@ -57,8 +59,20 @@ class Resolver(Protocol):
     def resolve(self, function: HostFunction[..., Any], /) -> Callable[..., Any]: ...
 
 
+class Watcher(Protocol):
+    """Who wants to see the calls that the guest answers itself (`host_functions.tracing`)."""
+
+    def watch(
+        self, function: HostFunction[..., Any], implementation: Callable[..., Any], /
+    ) -> Callable[..., Any]:
+        """What to install instead of a replacement; it must do what the replacement does."""
+
+
 current_context: ContextVar[Resolver | None] = ContextVar("current_context", default=None)
 """The context that answers host calls of this thread or task; set by `HostContext.externalities`."""
+
+current_watcher: ContextVar[Watcher | None] = ContextVar("current_watcher", default=None)
+"""Asked when a replacement is installed and when a runtime is entered, and never when a function is called."""
 
 _registry: dict[str, HostFunction[..., Any]] = {}
 
@@ -145,11 +159,18 @@ class HostFunction(Generic[P, R]):
 
         The scope is this thread or task only, so one validation never sees another's replacement.
         """
+        watcher = current_watcher.get()
+        if watcher is not None:
+            implementation = watcher.watch(self, implementation)
         token = self._replacement.set(implementation)
         try:
             yield
         finally:
             self._replacement.reset(token)
+
+    def current_replacement(self) -> Callable[P, R] | None:
+        """The replacement in force for this thread or task, if there is one."""
+        return self._replacement.get()
 
     def __repr__(self) -> str:
         return f"<host function {self.name}>"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from host_functions.contexts.base import HostContext
 from host_functions.errors import GuestPanic, PileusError
 from host_functions.executor.archive import source_archive
+from host_functions.tracing.observe import observed
 from runtime.primitives.hashing import blake2_256
 
 __all__ = ["NativeRuntime"]
@@ -41,7 +42,7 @@ class NativeRuntime:
         function = self._entry_points.get(entry_point)
         if function is None:
             raise GuestPanic(entry_point, f"{self.module_name} exports no such function")
-        with context.externalities():
+        with observed(context, "native", entry_point).externalities():
             try:
                 return function(argument)
             except (PileusError, *OF_THE_HOST):

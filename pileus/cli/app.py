@@ -48,6 +48,7 @@ def build_app() -> typer.Typer:
         runtime_call,
         runtime_inspect,
         scale_decode,
+        trace,
         trie_root,
     )
 
@@ -65,6 +66,7 @@ def build_app() -> typer.Typer:
     povs = _group(app, "pov", "Candidates of a recorded run.")
     povs.command("validate")(pov.pov_validate)
     povs.command("inspect")(pov.pov_inspect)
+    app.command("trace")(trace.trace)
     runtimes = _group(app, "runtime", "Real runtimes: Wasm blobs, alone or in a chain spec.")
     runtimes.command("inspect")(runtime_inspect.runtime_inspect)
     runtimes.command("call")(runtime_call.runtime_call)

@@ -68,6 +68,10 @@ class RecordedCandidate:
     pvd: PersistedValidationData
     pov: PoV
 
+    def load_runtime(self) -> Runtime | None:
+        """The runtime it was made with, as it is here now; ``None`` if there is none."""
+        return _load_runtime(self.runtime)
+
     def judge(self, relay_state: RelayStateSource) -> Verdict:
         """Validate it now. A runtime that has changed since the run is code that is not available."""
         return validate_candidate(
@@ -75,7 +79,7 @@ class RecordedCandidate:
             self.receipt.commitments_hash,
             self.pov,
             self.pvd,
-            _load_runtime(self.runtime),
+            self.load_runtime(),
             relay_state,
         )
 

@@ -38,6 +38,7 @@ from host_functions.executor.wasm.helper import Helper, hashes_are_pure
 from host_functions.executor.wasm.marshal import binding_of
 from host_functions.executor.wasm.memory import GuestFault, RawMemory, StockMemory
 from host_functions.executor.wasm.version import decode_runtime_version, embedded_version
+from host_functions.tracing.observe import observed
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.version import RuntimeVersion
@@ -108,6 +109,7 @@ class WasmRuntime:
         """
         if entry_point not in self.blob.entry_points:
             raise GuestPanic(entry_point, "the blob exports no such function")
+        context = observed(context, "wasm", entry_point)
         execution = Execution(entry_point, context)
         store = wasmtime.Store(engine_for(self._config))
         token = current_execution.set(execution)
