@@ -6,7 +6,7 @@ three verdicts: `Valid`, `Invalid` (the candidate is wrong) or `Abstain` (this v
 
 from __future__ import annotations
 
-from pov_validator.relay_source import Carried, OwnState, RelayStateSource
+from pov_validator.relay_source import Carried, Fallback, OwnState, RelayStateSource
 from pov_validator.validate import validate_candidate
 from pov_validator.verdict import Abstain, AbstainReason, Invalid, InvalidReason, Valid, Verdict
 
@@ -14,6 +14,7 @@ __all__ = [
     "Abstain",
     "AbstainReason",
     "Carried",
+    "Fallback",
     "Invalid",
     "InvalidReason",
     "OwnState",

@@ -1,20 +1,27 @@
 """Where a validator takes relay state from when the validation function asks for it.
 
-Two answers to one host function, and the question this project is about. `OwnState` is the proposal: the validator
+Three answers to one host function, and the question this project is about. `OwnState` is the proposal: the validator
 reads its own copy of the relay chain's state at the relay parent. `Carried` is what polkadot-sdk chose: the PoV brings
-the proof of what it reads [sdk-13022]. In both the root is the ``relay_parent_storage_root`` of the persisted
-validation data, never one that the PoV claims, and both record the nodes they touch, so a candidate that commits to
-its reads (a version 3 PoV) gets the same verdict from either.
+the proof of what it reads [sdk-13022]. `Fallback` is the policy between them: own state, and what that lacks from the
+proof. In all of them the root is the ``relay_parent_storage_root`` of the persisted validation data, never one that
+the PoV claims, and all record the nodes they touch, so a candidate that commits to its reads (a version 3 PoV) gets the
+same verdict from each that can tell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol
 
 from host_functions.errors import PileusError, WitnessMissing
-from host_functions.relay_state import CarriedProof, RelayNodeState, RelayOwnState, RelayStateReader
+from host_functions.relay_state import (
+    CarriedProof,
+    OwnElseCarried,
+    RelayNodeState,
+    RelayOwnState,
+    RelayStateReader,
+)
 from pov_validator.verdict import Abstain, AbstainReason, Invalid, InvalidReason
 from runtime.primitives.additional_data import RELAY_PROOF_KEY, parse_relay_proof_entry
 from runtime.primitives.errors import ScaleError
@@ -23,6 +30,7 @@ from runtime.trie.errors import TrieError
 
 __all__ = [
     "Carried",
+    "Fallback",
     "OwnState",
     "RelayStateSource",
     "WatchedReads",
@@ -66,7 +74,40 @@ class Carried:
         return Abstain(AbstainReason.HOST_FAILURE, f"{type(failure).__name__}: {failure}")
 
 
-RelayStateSource: TypeAlias = OwnState | Carried
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """The validator's own relay chain node, else the proof in the candidate's PoV.
+
+    A candidate that carries a proof is held to it even by a validator who does not need it: each node touched must be
+    carried. Otherwise a proof with a hole would be valid for those who have the state and invalid for those who have
+    not, and whoever lost the dispute between them would be slashed for the pruning of a database.
+    """
+
+    node: RelayNodeState
+
+    def reads(self, root: bytes, block_data: bytes) -> WatchedReads:
+        """Reads at `root`, from the node and from what `block_data` carries."""
+        carries = carries_additional_data(block_data)
+        return WatchedReads(
+            lambda: OwnElseCarried(self.node, root, carried_nodes(block_data) if carries else None),
+            must_cover=carries,
+        )
+
+    def verdict_on(self, failure: Exception) -> Invalid | Abstain:
+        """With a proof it is the candidate's fault, without one the validator's condition."""
+        if isinstance(failure, WitnessMissing | TrieError):
+            return Carried().verdict_on(failure)
+        return OwnState(self.node).verdict_on(failure)
+
+
+class RelayStateSource(Protocol):
+    """`OwnState`, `Carried`, `Fallback`, or what wraps one of them."""
+
+    def reads(self, root: bytes, block_data: bytes) -> WatchedReads:
+        """Reads at `root` (32 bytes) for one validation of the decompressed PoV payload `block_data`."""
+
+    def verdict_on(self, failure: Exception) -> Invalid | Abstain:
+        """What follows from a read that failed."""
 
 
 class WatchedReads:
@@ -77,21 +118,42 @@ class WatchedReads:
     would otherwise turn this validator's pruned database into a verdict about the candidate.
     """
 
-    def __init__(self, open_reader: Callable[[], RelayStateReader]) -> None:
+    def __init__(self, open_reader: Callable[[], RelayStateReader], *, must_cover: bool = False) -> None:
+        """`must_cover`: what is carried has to contain all that is touched, whoever answered (`finish`)."""
         self._open_reader = open_reader
+        self._must_cover = must_cover
         self._reader: RelayStateReader | None = None
         self._transactions = 0
         self.failure: Exception | None = None
+        self.count = 0
+        """Reads, repeated ones too."""
+        self.values: dict[bytes, bytes | None] = {}
+        """What was read, by key: ``None`` is a proven absence. In the order of the first read."""
 
     def read(self, key: bytes) -> bytes | None:
         """As `RelayStateReader.read`; after a failure, that failure again."""
         if self.failure is not None:
             raise self.failure
+        self.count += 1
         try:
-            return self._opened(key).read(key)
+            value = self._opened(key).read(key)
         except Exception as error:
             self.failure = error
             raise
+        self.values[key] = value
+        return value
+
+    def finish(self) -> None:
+        """The execution has ended well: a hole in a proof that nobody needed is found now, as a `failure`."""
+        if self._must_cover and self.failure is None and isinstance(self._reader, OwnElseCarried):
+            node = self._reader.uncovered_node()
+            if node is not None:
+                self.failure = WitnessMissing(next(iter(self.values), b""), node)
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether own state could not answer something that the carried proof then had to."""
+        return isinstance(self._reader, OwnElseCarried) and self._reader.fell_back
 
     def _opened(self, key: bytes) -> RelayStateReader:
         if self._reader is None:

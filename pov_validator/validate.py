@@ -160,6 +160,7 @@ def _execute(
         returned = runtime.call("validate_block", params.encode(), context)
     except Exception as error:
         return _verdict_on(error) if reads.failure is None else relay_state.verdict_on(reads.failure)
+    reads.finish()
     return returned if reads.failure is None else relay_state.verdict_on(reads.failure)
 
 

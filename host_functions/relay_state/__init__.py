@@ -7,6 +7,7 @@ commitment.
 
 from host_functions.relay_state.answerers import CarriedProof as CarriedProof
 from host_functions.relay_state.answerers import EmbeddedRelayNode as EmbeddedRelayNode
+from host_functions.relay_state.answerers import OwnElseCarried as OwnElseCarried
 from host_functions.relay_state.answerers import RelayNodeState as RelayNodeState
 from host_functions.relay_state.answerers import RelayOwnState as RelayOwnState
 from host_functions.relay_state.reads import RelayReads as RelayReads

@@ -6,6 +6,8 @@ answerer             used by                        a missing node means
 `EmbeddedRelayNode`  collator                       `StateUnavailable`: it cannot author
 `RelayOwnState`      PoV validator (the proposal)   `StateUnavailable`: it abstains
 `CarriedProof`       PoV validator, dispute, sync   `WitnessMissing`: the candidate does not show its case
+`OwnElseCarried`     PoV validator, third choice    `WitnessMissing` if a proof is carried, else
+                                                    `StateUnavailable`
 ==================== ============================== =====================================================
 
 ``None`` always means proven absence. Follows ``RelayStateReader`` of ``cumulus-primitives-additional-data``
@@ -17,13 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from host_functions.errors import WitnessMissing
+from host_functions.errors import StateUnavailable, WitnessMissing
 from host_functions.relay_state.reads import RelayReads
 from host_functions.state_machine.backend import FullBackend, WitnessBackend
 from runtime.trie.errors import DuplicateNode
 from runtime.trie.layout import BLAKE2B_256, NodeStore
 
-__all__ = ["CarriedProof", "EmbeddedRelayNode", "RelayNodeState", "RelayOwnState"]
+__all__ = ["CarriedProof", "EmbeddedRelayNode", "OwnElseCarried", "RelayNodeState", "RelayOwnState"]
 
 
 class RelayNodeState(Protocol):
@@ -88,3 +90,57 @@ class CarriedProof(RelayReads):
     def unused_nodes(self) -> tuple[bytes, ...]:
         """The carried nodes that no read has touched so far, sorted. A minimal proof ends with none."""
         return tuple(sorted(node for digest, node in self._carried.items() if not self.touched(digest)))
+
+
+class _OwnElseCarried:
+    """The validator's checked nodes, and for those it lacks the carried ones."""
+
+    def __init__(self, own: NodeStore | None, carried: NodeStore) -> None:
+        self._own = own
+        self._carried = carried
+        self.fell_back = own is None
+        """Whether the validator's own database has failed to answer, so far."""
+
+    def __getitem__(self, node: bytes) -> bytes:
+        if self._own is not None:
+            try:
+                return self._own[node]
+            except KeyError:
+                self.fell_back = True
+        return self._carried[node]
+
+
+class OwnElseCarried(RelayReads):
+    """A validator's own state, and where that has gaps the nodes that the block carries.
+
+    Which of the two a node comes from makes no difference to anything: both are checked by hash.
+    """
+
+    def __init__(self, validator: RelayNodeState, trusted_root: bytes, nodes: Iterable[bytes] | None) -> None:
+        """``nodes`` is None for a block that carries no proof, which is another thing than an empty one.
+
+        Raises `StateUnavailable` if nothing is carried and the validator does not have that state.
+        """
+        self._carried = {BLAKE2B_256.digest(node): node for node in nodes or ()}
+        own: NodeStore | None
+        try:
+            own = _Checked(validator.state_at(trusted_root))
+        except StateUnavailable:
+            if nodes is None:
+                raise
+            own = None
+        self._store = _OwnElseCarried(own, self._carried)
+        super().__init__(self._store, trusted_root, FullBackend if nodes is None else WitnessBackend)
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether the validator's own database could not answer something."""
+        return self._store.fell_back
+
+    def uncovered_node(self) -> bytes | None:
+        """Hash of the first touched node that is not among the carried ones; None if there is none."""
+        for node in self.nodes():
+            digest = BLAKE2B_256.digest(node)
+            if digest not in self._carried:
+                return digest
+        return None
