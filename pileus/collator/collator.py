@@ -24,6 +24,7 @@ from pileus.collator.message_source import Fetched, FetchRequest, MessageSource
 from pileus.collator.node import ParachainNode
 from pileus.keyring import Keypair
 from pileus.relay_chain.interface import RelayChainInterface
+from pov_validator.erasure import erasure_root, obtain_chunks
 from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
 from runtime.pallets.state_messaging.types import InboundLane
 from runtime.primitives import relay_keys
@@ -34,6 +35,7 @@ from runtime.primitives.errors import InvalidBlock, ScaleError
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Header
 from runtime.primitives.parachain import (
+    AvailableData,
     CandidateCommitments,
     CandidateDescriptorV2,
     CollationInfo,
@@ -253,11 +255,16 @@ class Collator:
             reserved1=bytes(25),
             persisted_validation_data_hash=pvd.hash(),
             pov_hash=pov.hash(),
-            erasure_root=bytes(32),
+            erasure_root=self._erasure_root(relay_parent, pvd, pov),
             reserved2=bytes(64),
             para_head=blake2_256(commitments.head_data),
             validation_code_hash=self.node.runtime.code_hash,
         )
+
+    def _erasure_root(self, relay_parent: bytes, pvd: PersistedValidationData, pov: PoV) -> bytes:
+        """The commitment to the chunks that the relay parent's validators will hold."""
+        validators = self.relay.validators(relay_parent)
+        return erasure_root(obtain_chunks(len(validators), AvailableData(pov, pvd)))
 
     # Messages.
 

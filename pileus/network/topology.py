@@ -219,9 +219,9 @@ def _check(topology: Topology) -> None:
             "or a relay parent's state is gone before its candidates are included"
         )
     validators = sum(node.validator for node in topology.relaychain.nodes)
-    if validators < len(paras):
+    if validators < max(2, len(paras)):
         raise TopologyError(
-            f"$.relaychain.nodes: expected at least one validator per parachain, "
+            f"$.relaychain.nodes: expected at least one validator per parachain, and two for the erasure code, "
             f"got {validators} for {len(paras)} parachains"
         )
     known = {para.id for para in paras}

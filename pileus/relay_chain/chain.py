@@ -70,12 +70,15 @@ class RelayChain:
     ) -> None:
         """Starts at genesis. `database` receives the states; a validator may read the same one or have its own.
 
-        Raises `ValueError` for a para registered twice, and for fewer validators than paras.
+        Raises `ValueError` for a para registered twice, and for fewer validators than paras, or than two: there is no
+        erasure code for one.
         """
         if len({para.para_id for para in paras}) != len(paras):
             raise ValueError("a para is registered twice")
-        if len(validators) < max(1, len(paras)):
-            raise ValueError(f"{len(paras)} paras need as many validators, there are {len(validators)}")
+        if len(validators) < max(2, len(paras)):
+            raise ValueError(
+                f"{len(paras)} paras need as many validators, and at least 2, there are {len(validators)}"
+            )
         self.config = config
         self.validators = tuple(validators)
         self.database = database

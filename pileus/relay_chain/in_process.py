@@ -75,6 +75,10 @@ class RelayChainInProcessInterface:
         self.chain.state(self.chain.block(relay_parent))
         return {}
 
+    def validators(self, relay_parent: bytes) -> tuple[bytes, ...]:
+        self.chain.block(relay_parent)
+        return tuple(validator.keypair.public_key for validator in self.chain.validators)
+
     def session_index_for_child(self, relay_parent: bytes) -> int:
         return self.chain.config.epoch_at(self.chain.block(relay_parent).slot)
 

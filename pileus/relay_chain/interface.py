@@ -84,6 +84,9 @@ class RelayChainInterface(Protocol):
     ) -> Mapping[int, tuple[InboundHrmpMessage, ...]]:
         """Messages that wait in the para's ingress channels, by sender."""
 
+    def validators(self, relay_parent: bytes) -> tuple[bytes, ...]:
+        """Public keys (sr25519, 32 bytes) of the session's validators, by index: who holds which chunk."""
+
     def session_index_for_child(self, relay_parent: bytes) -> int:
         """Session of a block built on `relay_parent`."""
 

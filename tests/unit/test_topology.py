@@ -14,6 +14,8 @@ MINIMAL = """
 [relaychain]
 [[relaychain.nodes]]
 name = "alice"
+[[relaychain.nodes]]
+name = "bob"
 
 [[parachains]]
 id = 1000
@@ -51,7 +53,8 @@ def test_the_example(repository: Path) -> None:
 
 SECOND_NODE = '[[relaychain.nodes]]\nname = "bob"\n'
 SECOND_PARA = '[[parachains]]\nid = 2000\n[[parachains.collators]]\nname = "collator"\n'
-TWO = MINIMAL.replace("[[parachains]]", SECOND_NODE + "[[parachains]]", 1) + SECOND_PARA
+TWO = MINIMAL + SECOND_PARA
+THREE = TWO + SECOND_PARA.replace("2000", "3000")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,12 @@ TWO = MINIMAL.replace("[[parachains]]", SECOND_NODE + "[[parachains]]", 1) + SEC
         (MINIMAL + '[settings]\nrelay_state = "trust"\n', "$.settings.relay_state", "trust"),
         (MINIMAL + "[settings]\nblocks = 0\n", "$.settings.blocks", ">= 1"),
         ("[relaychain]\nnodes = []\n" + SECOND_PARA, "$.relaychain.nodes", "length >= 1"),
-        (MINIMAL + SECOND_PARA, "$.relaychain.nodes", "at least one validator per parachain, got 1 for 2"),
+        (
+            THREE,
+            "$.relaychain.nodes",
+            "at least one validator per parachain, and two for the erasure code, got 2",
+        ),
+        (MINIMAL.replace(SECOND_NODE, ""), "$.relaychain.nodes", "two for the erasure code, got 1 for 1"),
         (TWO.replace("id = 2000", "id = 1000"), "$.parachains[1].id", "1000 is also $.parachains[0].id"),
         (
             TWO.replace('"bob"', '"alice"'),
