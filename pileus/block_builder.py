@@ -73,9 +73,12 @@ def propose(
     pool: Sequence[bytes],
     *,
     layout: Layout,
+    state_version: int,
     max_pov_size: int,
 ) -> Proposal:
     """Build a block on ``parent``, whose state ``context`` records.
+
+    ``state_version`` is the runtime's, with which it writes the state.
 
     Raises `InvalidBlock` if an inherent is refused, and `PileusError` from the runtime or the host.
     """
@@ -88,7 +91,7 @@ def propose(
         return runtime.call(entry_point, argument, context)
 
     # INITIALIZE
-    header = Header(parent.hash(), parent.number + 1, bytes(32), bytes(32), tuple(digest))
+    header = Header(parent.hash(layout.hasher.digest), parent.number + 1, bytes(32), bytes(32), tuple(digest))
     call("Core_initialize_block", header.encode())
 
     # INHERENTS
@@ -138,7 +141,7 @@ def propose(
     proof_nodes = dict(recorder)
     return Proposal(
         Block(final, tuple(included)),
-        state.drain(layout.state_version),
+        state.drain(state_version),
         proof_nodes,
         proof_size,
         tuple(results),

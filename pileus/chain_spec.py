@@ -28,7 +28,7 @@ from host_functions.state_machine import Storage, build_state
 from runtime.primitives.compressed_blob import BlobKind, split_magic
 from runtime.primitives.header import EMPTY_HASH, Header
 from runtime.primitives.version import RuntimeVersion
-from runtime.trie.layout import BLAKE2B_256, Hasher, Layout
+from runtime.trie.layout import BLAKE2B_256, KECCAK_256, Hasher, Layout
 
 __all__ = [
     "CODE",
@@ -38,12 +38,15 @@ __all__ = [
     "Genesis",
     "RuntimeFile",
     "build_genesis",
+    "hasher_of",
     "parse_runtime_file",
     "version_of",
 ]
 
 CODE: Final = b":code"
 """[sp-core] ``well_known_keys::CODE``."""
+KECCAK_ORDERED_ROOT: Final = "ext_trie_keccak_256_ordered_root_"
+"""Imported by runtimes whose extrinsics root is a Keccak trie, so whose ``Hashing`` is Keccak."""
 CHILD_STORAGE: Final = b":child_storage:"
 """[sp-core] ``well_known_keys::CHILD_STORAGE_KEY_PREFIX``."""
 MAX_SPEC_BYTES: Final = 64 * 1024 * 1024
@@ -71,6 +74,8 @@ class ChainSpec:
     genesis: Storage = field(repr=False)
     name: str | None = None
     id: str | None = None
+    para_id: int | None = None
+    """Of a parachain, where the spec says it."""
 
     @property
     def code(self) -> bytes | None:
@@ -135,6 +140,16 @@ def version_of(
         return embedded, True
     runtime = WasmRuntime(code, cache=cache, timeout=timeout)
     return decode_runtime_version(runtime.call("Core_version", b"", Misc(max_level=0))), False
+
+
+def hasher_of(code: bytes) -> Hasher:
+    """The hash function of a chain's state, headers and extrinsics: that of the ordered root its runtime asks for.
+
+    Nothing else in a runtime says it: ``Header`` fixes it at compile time. Raises `BlobError` and `InvalidCode`.
+    """
+    blob = parse_blob(decompress(code, CODE_BLOB_BOMB_LIMIT))
+    keccak = any(wanted.name.startswith(KECCAK_ORDERED_ROOT) for wanted in blob.imports)
+    return KECCAK_256 if keccak else BLAKE2B_256
 
 
 def build_genesis(storage: Storage, state_version: int, hasher: Hasher = BLAKE2B_256) -> Genesis:
@@ -225,7 +240,9 @@ def _spec(document: dict[str, Any]) -> ChainSpec:
             if not isinstance(entries, dict):
                 raise BadChainSpec(f"{where} is not an object")
             children[key] = _entries(entries, where)
-    return ChainSpec(Storage(top, children), _text(document, "name"), _text(document, "id"))
+    return ChainSpec(
+        Storage(top, children), _text(document, "name"), _text(document, "id"), _para_id(document)
+    )
 
 
 def _object(parent: dict[str, Any], key: str, path: str) -> dict[str, Any]:
@@ -240,6 +257,18 @@ def _text(document: dict[str, Any], key: str) -> str | None:
     if found is not None and not isinstance(found, str):
         raise BadChainSpec(f"$.{key} is not a string")
     return found
+
+
+def _para_id(document: dict[str, Any]) -> int | None:
+    """Both spellings are in use."""
+    for key in ("para_id", "paraId"):
+        found = document.get(key)
+        if found is None:
+            continue
+        if type(found) is not int or not 0 <= found < 1 << 32:
+            raise BadChainSpec(f"$.{key} is not a number below 2^32")
+        return found
+    return None
 
 
 def _entries(texts: dict[str, Any], path: str) -> dict[bytes, bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from host_functions.compressed_blob import POV_BOMB_LIMIT, compress
 from host_functions.contexts import AuthoringContext, OffchainContext
@@ -19,6 +19,9 @@ from host_functions.relay_state import RelayStateReader
 from host_functions.state_machine.backend import FullBackend
 from host_functions.state_machine.externalities import Externalities
 from pileus.block_builder import Proposal, propose
+from pileus.collator.consensus import Claim
+from pileus.collator.container import Containers, validate
+from pileus.collator.descriptor import signed_descriptor
 from pileus.collator.inherents import inherent_data
 from pileus.collator.message_source import Fetched, FetchRequest, MessageSource
 from pileus.collator.node import ParachainNode
@@ -30,29 +33,28 @@ from runtime.pallets.state_messaging.types import InboundLane
 from runtime.primitives import relay_keys
 from runtime.primitives.block import Block
 from runtime.primitives.compressed_blob import BlobKind
-from runtime.primitives.digest import AURA, PreRuntime, Seal
 from runtime.primitives.errors import InvalidBlock, ScaleError
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Header
 from runtime.primitives.parachain import (
     AvailableData,
     CandidateCommitments,
+    CandidateDescriptor,
     CandidateDescriptorV2,
     CollationInfo,
+    CollationInfoV1,
     PersistedValidationData,
     PoV,
 )
 from runtime.primitives.parachain_block_data import ParachainBlockData
-from runtime.primitives.scale import account_id, byte_vec, tuple_of, u8, u32, u64, vec
-from runtime.primitives.version import RuntimeVersion
+from runtime.primitives.scale import byte_vec, tuple_of, u8, u32, u64
+from runtime.primitives.version import api_id
 from runtime.trie.compact import encode_compact_with_children
 
 __all__ = ["Collation", "Collator"]
 
-RELAY_SLOT_DURATION = 6_000
-"""Milliseconds."""
+COLLATION_API = api_id("CollectCollationInfo")
 
-_authorities = vec(account_id)
 _lane = tuple_of(u32, u8)
 _position = tuple_of(u32, u8, u64)
 
@@ -62,7 +64,7 @@ class Collation:
     """A candidate and how it came about."""
 
     para_id: int
-    descriptor: CandidateDescriptorV2
+    descriptor: CandidateDescriptor
     commitments: CandidateCommitments
     pov: PoV
     pvd: PersistedValidationData
@@ -109,6 +111,7 @@ class Collator:
         self.limits = limits
         self.pool: list[bytes] = []
         """Extrinsics that wait for a block, oldest first."""
+        self._containers = Containers()
 
     def collate(self, relay_parent: bytes) -> Collation | None:
         """Build a candidate on ``relay_parent``; ``None`` if it is not this collator's turn.
@@ -124,9 +127,12 @@ class Collator:
             # genesis.
             return None
         parent = Header.decode(pvd.parent_head)
-        parent_hash = parent.hash()
-        slot += 1
-        if self._author(slot, parent_hash) != self.keypair.public_key:
+        parent_hash = parent.hash(self.node.digest)
+        engine = self.node.consensus_at(parent_hash)
+        claim = engine.claim(
+            self.node.query_at(parent_hash), parent, slot, pvd.relay_parent_number, self.keypair.public_key
+        )
+        if claim is None:
             return None
 
         # MESSAGES
@@ -141,7 +147,7 @@ class Collator:
 
         # AUTHOR
         try:
-            reader, proposal = self._propose(relay_parent, pvd, parent, slot, fetched)
+            reader, proposal = self._propose(relay_parent, pvd, parent, claim, fetched)
         except (InvalidBlock, SandboxError) as error:
             if not any(answer.item for _, answer in fetched):
                 raise
@@ -155,18 +161,19 @@ class Collator:
                 )
                 for source, answer in fetched
             ]
-            reader, proposal = self._propose(relay_parent, pvd, parent, slot, fetched)
+            reader, proposal = self._propose(relay_parent, pvd, parent, claim, fetched)
         self.pool = [refused.extrinsic for refused in proposal.refused if refused.is_future]
-        block = self._seal(proposal.block)
+        sealed = engine.seal(proposal.block.header, self.keypair, self.node.digest)
+        block = Block(sealed, proposal.block.extrinsics)
 
         # PROVE
-        block_data = self._block_data(block, parent, proposal, reader.additional_data())
+        block_data = self._block_data(block, parent, pvd, proposal, reader)
         encoded = block_data.encode()
         pov = PoV(compress(encoded, BlobKind.POV, POV_BOMB_LIMIT) or encoded)
-        commitments = self._commitments(block, proposal)
+        commitments = self._commitments(block, parent_hash, pvd, proposal, block_data)
         return Collation(
             para_id=self.para_id,
-            descriptor=self._descriptor(relay_parent, pvd, pov, commitments),
+            descriptor=self._descriptor(relay_parent, parent_hash, pvd, pov, commitments),
             commitments=commitments,
             pov=pov,
             pvd=pvd,
@@ -182,58 +189,77 @@ class Collator:
         relay_parent: bytes,
         pvd: PersistedValidationData,
         parent: Header,
-        slot: int,
+        claim: Claim,
         fetched: Sequence[tuple[int, Fetched]],
     ) -> tuple[RelayStateReader, Proposal]:
         """Build the unsealed block, with the fetched messages; also gives the reader that recorded its relay reads."""
         reader = self.relay.relay_state_prover(relay_parent)
+        parent_hash = parent.hash(self.node.digest)
         state = Externalities.recording(self.node.nodes, parent.state_root, self.node.layout)
+        context = AuthoringContext(
+            state, reader, commit_relay_reads=self.commit_relay_reads, version_of=self.node.version_of
+        )
         proposal = propose(
-            self.node.runtime,
+            self.node.runtime_at(parent_hash),
             parent,
-            (PreRuntime(AURA, u64.encode(slot)),),
-            AuthoringContext(state, reader, commit_relay_reads=self.commit_relay_reads),
+            claim.pre_digest,
+            context,
             inherent_data(
                 self.relay,
                 self.para_id,
                 relay_parent,
                 pvd,
-                timestamp=slot * RELAY_SLOT_DURATION,
+                claim=claim,
                 items=tuple(answer.item for _, answer in fetched if answer.item is not None),
             ),
             self.pool,
             layout=self.node.layout,
+            state_version=self.node.version_at(parent_hash).state_version,
             max_pov_size=pvd.max_pov_size,
         )
         return reader, proposal
 
-    def _author(self, slot: int, parent_hash: bytes) -> bytes:
-        authorities = _authorities.decode(self.node.call("AuraApi_authorities", b"", parent_hash))
-        return authorities[slot % len(authorities)]
-
-    def _seal(self, block: Block) -> Block:
-        signature = self.keypair.sign(block.header.hash())
-        return Block(
-            replace(block.header, digest=(*block.header.digest, Seal(AURA, signature))), block.extrinsics
-        )
-
     def _block_data(
-        self, block: Block, parent: Header, proposal: Proposal, additional_data: dict[str, bytes] | None
+        self,
+        block: Block,
+        parent: Header,
+        pvd: PersistedValidationData,
+        proposal: Proposal,
+        reader: RelayStateReader,
     ) -> ParachainBlockData:
+        """The payload of the PoV, in the container that the validation function takes."""
+        parent_hash = parent.hash(self.node.digest)
         proof = tuple(encode_compact_with_children(proposal.proof_nodes, parent.state_root, self.node.layout))
+        additional_data = reader.additional_data()
         if self.commit_relay_reads and additional_data is not None:
             return ParachainBlockData(3, (block,), proof, (additional_data,))
-        version = RuntimeVersion.decode(self.node.call("Core_version", b"", parent.hash()))
-        return ParachainBlockData(1 if version.has_api("CollectCollationInfo", 3) else 0, (block,), proof)
+        if self.node.version_at(parent_hash).has_api("CollectCollationInfo", 3):
+            return ParachainBlockData(1, (block,), proof)
+        return self._containers.choose(
+            self.node.runtime_at(parent_hash), pvd, block, proof, proposal.proof_nodes
+        )
 
-    def _commitments(self, block: Block, proposal: Proposal) -> CandidateCommitments:
+    def _commitments(
+        self,
+        block: Block,
+        parent_hash: bytes,
+        pvd: PersistedValidationData,
+        proposal: Proposal,
+        block_data: ParachainBlockData,
+    ) -> CandidateCommitments:
         """What the block says to the relay chain: the runtime's answer on the state after it."""
+        version = dict(self.node.version_at(parent_hash).apis).get(COLLATION_API)
+        runtime = self.node.runtime_at(parent_hash)
+        if version is None:
+            # Runtimes of before 2022 leave the outputs to whoever knows their storage; validators know them as well.
+            return validate(runtime, pvd, block_data).to_commitments()
         store = ChainMap(proposal.changes.nodes, self.node.nodes)
         after = OffchainContext(FullBackend(store, proposal.changes.root, self.node.layout))
-        answer = self.node.runtime.call(
-            "CollectCollationInfo_collect_collation_info", block.header.encode(), after
-        )
-        info = CollationInfo.decode(answer)
+        function = "CollectCollationInfo_collect_collation_info"
+        if version == 1:
+            info = CollationInfoV1.decode(runtime.call(function, b"", after)).with_head(block.header.encode())
+        else:
+            info = CollationInfo.decode(runtime.call(function, block.header.encode(), after))
         return CandidateCommitments(
             info.upward_messages,
             tuple(sorted(info.horizontal_messages, key=lambda message: message.recipient)),
@@ -244,8 +270,18 @@ class Collator:
         )
 
     def _descriptor(
-        self, relay_parent: bytes, pvd: PersistedValidationData, pov: PoV, commitments: CandidateCommitments
-    ) -> CandidateDescriptorV2:
+        self,
+        relay_parent: bytes,
+        parent_hash: bytes,
+        pvd: PersistedValidationData,
+        pov: PoV,
+        commitments: CandidateCommitments,
+    ) -> CandidateDescriptor:
+        code_hash = self.node.runtime_at(parent_hash).code_hash
+        if not self.relay.accepts_v2_descriptors(relay_parent):
+            return signed_descriptor(
+                self.keypair, self.para_id, relay_parent, pvd, pov, commitments, code_hash
+            )
         return CandidateDescriptorV2(
             para_id=self.para_id,
             relay_parent=relay_parent,
@@ -258,7 +294,7 @@ class Collator:
             erasure_root=self._erasure_root(relay_parent, pvd, pov),
             reserved2=bytes(64),
             para_head=blake2_256(commitments.head_data),
-            validation_code_hash=self.node.runtime.code_hash,
+            validation_code_hash=code_hash,
         )
 
     def _erasure_root(self, relay_parent: bytes, pvd: PersistedValidationData, pov: PoV) -> bytes:

@@ -7,6 +7,7 @@ find theirs.
 
 from __future__ import annotations
 
+from pileus.collator.consensus import Claim
 from pileus.relay_chain.interface import RelayChainInterface
 from runtime.pallets.state_messaging.types import VERSION, InboundItem, MessagingInherent
 from runtime.primitives import relay_keys
@@ -51,17 +52,20 @@ def inherent_data(
     relay_parent: bytes,
     validation_data: PersistedValidationData,
     *,
-    timestamp: int,
+    claim: Claim,
     items: tuple[InboundItem, ...],
 ) -> InherentData:
-    """All inherent data for a block on ``relay_parent``. ``timestamp`` in milliseconds; ``items`` by
-    source.
+    """All inherent data for a block on ``relay_parent``: a runtime takes what it knows and ignores the rest.
+
+    ``claim`` gives the time and what the consensus engine says; ``items`` by source.
     """
     proof = relay.prove_read(relay_parent, relay_proof_keys(relay, para_id, relay_parent))
     downward = relay.retrieve_dmq_contents(para_id, relay_parent)
     horizontal = dict(relay.retrieve_all_inbound_hrmp_channel_contents(para_id, relay_parent))
     data = InherentData()
-    data.put_data(TIMESTAMP, u64.encode(timestamp))
+    data.put_data(TIMESTAMP, u64.encode(claim.timestamp))
+    for identifier, value in claim.inherents.items():
+        data.put_data(identifier, value)
     data.put_data(PARACHAIN, RawParachainInherentData(validation_data, proof, downward, horizontal).encode())
     data.put_data(
         PARACHAIN_V0, ParachainInherentDataV0(validation_data, proof, downward, horizontal).encode()

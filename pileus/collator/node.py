@@ -1,36 +1,44 @@
 """A parachain full node: blocks, state, the offchain database, and what it serves to others.
 
-Follows the client side of a Cumulus node [sc-client]: genesis from the runtime's ``GenesisBuilder``, import
-by re-execution, state by content (trie nodes in one store, a root per block). Everything a sibling's collator
-may ask for is here (`ParachainNode.read_proof`, `ParachainNode.message_bodies`) and goes through no other
-door, so a network transport can stand in front of it. Not modelled: pruning, forks of the parachain, sync.
+Follows the client side of a Cumulus node [sc-client]: genesis from the runtime's ``GenesisBuilder`` or from a raw
+chain spec, import by re-execution with the code of the parent's state, state by content (trie nodes in one store, a
+root per block). Everything a sibling's collator may ask for is here (`ParachainNode.read_proof`,
+`ParachainNode.message_bodies`) and goes through no other door, so a network transport can stand in front of it. Not
+modelled: pruning, forks of the parachain, sync.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Self
 
 from host_functions.contexts import AuthoringContext, ImportContext, OffchainContext
+from host_functions.contexts.families import VersionReader
 from host_functions.errors import StateUnavailable
 from host_functions.executor import Runtime
-from host_functions.interfaces import crypto
+from host_functions.executor.wasm.version import decode_runtime_version
 from host_functions.relay_state import RelayStateReader
 from host_functions.state_machine.backend import FullBackend
 from host_functions.state_machine.externalities import Externalities
+from pileus.chain_spec import CODE, Genesis
+from pileus.collator.consensus import ConsensusEngine, Query, consensus_of
+from pileus.metadata import Metadata
 from runtime.pallets.state_messaging.types import offchain_body_key
 from runtime.primitives.block import Block
-from runtime.primitives.digest import AURA, AdditionalData, PreRuntime
-from runtime.primitives.errors import InvalidBlock, ScaleError
+from runtime.primitives.digest import AdditionalData
+from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.header import EMPTY_HASH, Header
-from runtime.primitives.scale import account_id, byte_vec, u64, vec
-from runtime.trie.build import ordered_root
-from runtime.trie.layout import LAYOUT_V0, LAYOUT_V1, Layout
+from runtime.primitives.scale import byte_vec
+from runtime.primitives.version import RuntimeVersion
+from runtime.trie.layout import LAYOUT_V1, Layout
 from runtime.trie.proof import create_proof
 
-__all__ = ["ParachainNode"]
+__all__ = ["ImportedBlock", "ParachainNode", "RuntimeLoader"]
 
-_authorities = vec(account_id)
+RuntimeLoader = Callable[[bytes], Runtime]
+"""Code as it stands under ``:code`` -> the runtime. Raises what the engine raises for code it cannot run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +57,94 @@ class ParachainNode:
         """Build the genesis block. ``genesis_config`` is the SCALE argument of
         ``GenesisBuilder_build_state``.
         """
+        state = Externalities.recording({}, layout.empty_root, layout)
+        state.set(CODE, runtime.code)
+        runtime.call("GenesisBuilder_build_state", byte_vec.encode(genesis_config), AuthoringContext(state))
+        changes = state.drain(layout.state_version)
+        header = Header(EMPTY_HASH, 0, changes.root, layout.empty_root)
+        self._start(runtime, Genesis(layout, changes.nodes, header), None, None)
+
+    @classmethod
+    def from_genesis(
+        cls,
+        runtime: Runtime,
+        genesis: Genesis,
+        *,
+        load: RuntimeLoader | None = None,
+        version_of: VersionReader | None = None,
+    ) -> Self:
+        """A node of a chain whose genesis block is given.
+
+        ``runtime``: the genesis code. ``load``: how code is run that a block puts under ``:code``; without, the node
+        stays with the runtime it has. ``version_of``: what ``misc::runtime_version`` answers, which ``set_code`` asks.
+        """
+        node = cls.__new__(cls)
+        node._start(runtime, genesis, load, version_of)
+        return node
+
+    def _start(
+        self,
+        runtime: Runtime,
+        genesis: Genesis,
+        load: RuntimeLoader | None,
+        version_of: VersionReader | None,
+    ) -> None:
         self.runtime = runtime
-        self.layout = layout
-        self.nodes: dict[bytes, bytes] = {}
+        """Of the genesis block; see `runtime_at`."""
+        self.layout = genesis.layout
+        self.digest = genesis.layout.hasher.digest
+        """The chain's hash function, for headers."""
+        self.version_of = version_of
+        self.nodes: dict[bytes, bytes] = dict(genesis.nodes)
         """Trie nodes and detached values of every state, by hash."""
         self.offchain: dict[bytes, bytes] = {}
         """What the runtime wrote with ``offchain_index``."""
+        self._load = load
         self._blocks: dict[bytes, ImportedBlock] = {}
         self._headers: dict[bytes, Header] = {}
-        state = Externalities.recording({}, layout.empty_root, layout)
-        state.set(b":code", runtime.code)
-        runtime.call("GenesisBuilder_build_state", byte_vec.encode(genesis_config), AuthoringContext(state))
-        changes = state.drain(layout.state_version)
-        self.nodes.update(changes.nodes)
-        self.genesis = Header(EMPTY_HASH, 0, changes.root, ordered_root((), LAYOUT_V0))
-        self.genesis_hash = self.genesis.hash()
+        self._runtimes: dict[bytes, Runtime] = {}
+        self._versions: dict[bytes, RuntimeVersion] = {}
+        self._consensus: dict[bytes, ConsensusEngine] = {}
+        self.genesis = genesis.header
+        self.genesis_hash = genesis.hash
         self._headers[self.genesis_hash] = self.genesis
+        self._runtimes[self.genesis_hash] = runtime
         self.best_hash = self.genesis_hash
+
+    # Runtimes.
+
+    def runtime_at(self, at: bytes) -> Runtime:
+        """The runtime in the state of a block, which executes the next one. Raises `StateUnavailable`."""
+        found = self._runtimes.get(at)
+        if found is None:
+            raise StateUnavailable(at)
+        return found
+
+    def version_at(self, at: bytes) -> RuntimeVersion:
+        """Version of the runtime in the state of a block. Raises `StateUnavailable`, and `ScaleError`."""
+        code_hash = self.runtime_at(at).code_hash
+        found = self._versions.get(code_hash)
+        if found is None:
+            found = decode_runtime_version(self.call("Core_version", b"", at))
+            self._versions[code_hash] = found
+        return found
+
+    def metadata_at(self, at: bytes) -> Metadata:
+        """Metadata of the runtime in the state of a block. Raises `StateUnavailable`, `BadMetadata`."""
+        return Metadata(byte_vec.decode(self.call("Metadata_metadata", b"", at)))
+
+    def consensus_at(self, at: bytes) -> ConsensusEngine:
+        """How the block after ``at`` is claimed and sealed. Raises `StateUnavailable`."""
+        code_hash = self.runtime_at(at).code_hash
+        found = self._consensus.get(code_hash)
+        if found is None:
+            found = consensus_of(self.version_at(at), lambda: self._author_calls(at))
+            self._consensus[code_hash] = found
+        return found
+
+    def _author_calls(self, at: bytes) -> tuple[str, ...]:
+        pallets = self.metadata_at(at).pallets
+        return tuple(pallets["AuthorInherent"].calls) if "AuthorInherent" in pallets else ()
 
     # Blocks.
 
@@ -88,20 +167,28 @@ class ParachainNode:
         ``relay`` answers relay reads at the block's relay parent. Raises `InvalidBlock` for a bad block,
         `HostError` if this node cannot execute it; in both cases nothing changes.
         """
-        block_hash = block.header.hash()
+        block_hash = block.header.hash(self.digest)
         known = self._blocks.get(block_hash)
         if known is not None:
             return known
-        parent = self._headers.get(block.header.parent_hash)
+        parent_hash = block.header.parent_hash
+        parent = self._headers.get(parent_hash)
         if parent is None:
-            raise InvalidBlock(f"parent 0x{block.header.parent_hash.hex()} is not imported")
-        unsealed = self._check_seal(block.header, block.header.parent_hash)
+            raise InvalidBlock(f"parent 0x{parent_hash.hex()} is not imported")
+        unsealed = self.consensus_at(parent_hash).unseal(
+            self.query_at(parent_hash), block.header, self.digest
+        )
         commits = any(isinstance(item, AdditionalData) for item in unsealed.digest)
         state = Externalities.recording(self.nodes, parent.state_root, self.layout)
-        context = ImportContext(state, relay, commit_relay_reads=commits)
-        self.runtime.call("Core_execute_block", Block(unsealed, block.extrinsics).encode(), context)
+        context = ImportContext(state, relay, commit_relay_reads=commits, version_of=self.version_of)
+        runtime = self.runtime_at(parent_hash)
+        runtime.call("Core_execute_block", Block(unsealed, block.extrinsics).encode(), context)
         proof_size = state.storage_proof_size()
-        self.nodes.update(state.drain(self.layout.state_version).nodes)
+        changes = state.drain(self.version_at(parent_hash).state_version)
+        code = changes.changes.top.get(CODE)
+        if code is not None and code != runtime.code and self._load is not None:
+            runtime = self._load(code)
+        self.nodes.update(changes.nodes)
         for key, value in context.offchain_changes.items():
             if value is None:
                 self.offchain.pop(key, None)
@@ -110,33 +197,25 @@ class ParachainNode:
         imported = ImportedBlock(block, proof_size)
         self._blocks[block_hash] = imported
         self._headers[block_hash] = block.header
+        self._runtimes[block_hash] = runtime
         self.best_hash = block_hash
         return imported
-
-    def _check_seal(self, header: Header, parent_hash: bytes) -> Header:
-        """The unsealed header, once the slot's author is found to have sealed it: the client's aura
-        verifier.
-        """
-        unsealed, seal = header.without_seal()
-        authorities = _authorities.decode(self.call("AuraApi_authorities", b"", parent_hash))
-        slots = [item for item in unsealed.digest if isinstance(item, PreRuntime) and item.engine == AURA]
-        if seal is None or seal.engine != AURA or len(seal.data) != 64 or len(slots) != 1 or not authorities:
-            raise InvalidBlock("the header has no aura slot and seal")
-        try:
-            slot = u64.decode(slots[0].data)
-        except ScaleError as error:
-            raise InvalidBlock(f"aura pre-runtime digest: {error}") from None
-        author = authorities[slot % len(authorities)]
-        if not crypto.sr25519_verify(seal.data, unsealed.hash(), author):
-            raise InvalidBlock("Invalid AuRa seal: not the slot author's signature")
-        return unsealed
 
     # State.
 
     def call(self, entry_point: str, argument: bytes, at: bytes) -> bytes:
         """Call a runtime API on the state of a block; changes are discarded. Raises `StateUnavailable`."""
-        context = OffchainContext(FullBackend(self.nodes, self._root(at), self.layout))
-        return self.runtime.call(entry_point, argument, context)
+        context = OffchainContext(
+            FullBackend(self.nodes, self._root(at), self.layout), version_of=self.version_of
+        )
+        return self.runtime_at(at).call(entry_point, argument, context)
+
+    def query_at(self, at: bytes) -> Query:
+        """`call` on the state of one block."""
+        return partial(self._query, at)
+
+    def _query(self, at: bytes, entry_point: str, argument: bytes) -> bytes:
+        return self.call(entry_point, argument, at)
 
     def storage(self, key: bytes, at: bytes) -> bytes | None:
         """Value under ``key`` in the state of a block. Raises `StateUnavailable`."""

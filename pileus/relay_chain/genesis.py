@@ -6,7 +6,7 @@ tools) needs no special case [polkadot-primitives]. Not modelled: everything els
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runtime.primitives import relay_keys
@@ -75,6 +75,8 @@ class ParaGenesis:
     """For Cumulus chains the SCALE header of the para's genesis block."""
     validation_code_hash: bytes
     """``blake2_256`` of the code as it would stand on chain, 32 bytes."""
+    entries: Mapping[bytes, bytes] = field(default_factory=dict)
+    """What else the relay state holds about it, by key: a para that has run elsewhere remembers some of that."""
 
 
 def epoch_randomness(seed: int, epoch: int) -> bytes:
@@ -118,6 +120,7 @@ def genesis_entries(
             relay_keys.hrmp_ingress_channel_index(para.para_id): _NO_CHANNELS,
             relay_keys.hrmp_egress_channel_index(para.para_id): _NO_CHANNELS,
             relay_keys.relay_dispatch_queue_remaining_capacity(para.para_id): _CAPACITY.encode(capacity),
+            **para.entries,
         }
     return entries
 

@@ -82,5 +82,9 @@ class RelayChainInProcessInterface:
     def session_index_for_child(self, relay_parent: bytes) -> int:
         return self.chain.config.epoch_at(self.chain.block(relay_parent).slot)
 
+    def accepts_v2_descriptors(self, relay_parent: bytes) -> bool:
+        self.chain.block(relay_parent)
+        return True
+
     def core_index(self, para_id: int) -> int | None:
         return self.chain.core_of.get(para_id)

@@ -90,6 +90,9 @@ class RelayChainInterface(Protocol):
     def session_index_for_child(self, relay_parent: bytes) -> int:
         """Session of a block built on `relay_parent`."""
 
+    def accepts_v2_descriptors(self, relay_parent: bytes) -> bool:
+        """Whether candidates may name core and session in place of a collator's signature [RFC-103]."""
+
     def core_index(self, para_id: int) -> int | None:
         """The core assigned to the para; ``None`` for a para that is not registered."""
 

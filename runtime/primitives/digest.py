@@ -16,6 +16,8 @@ from runtime.primitives.scale import H256, Bytes4, Codec, CompactU32, Struct, Va
 
 AURA: Final = b"aura"
 """Engine of slots and seals of authority round."""
+NIMBUS: Final = b"nmbs"
+"""Engine of the parachains whose author filter is Nimbus: names the author, and seals."""
 BABE: Final = b"BABE"
 """Engine of the relay chain's block production."""
 GRANDPA: Final = b"FRNK"

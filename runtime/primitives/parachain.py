@@ -30,6 +30,7 @@ from runtime.primitives.scale import (
     enum_codec,
     fixed_bytes,
     plain_enum,
+    u32,
     vec,
 )
 
@@ -299,6 +300,28 @@ class CollationInfo(Struct):
     head_data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class CollationInfoV1(Struct):
+    """Answer of version 1, whose function takes no argument: without the head data."""
+
+    upward_messages: tuple[bytes, ...]
+    horizontal_messages: tuple[OutboundHrmpMessage, ...]
+    new_validation_code: bytes | None
+    processed_downward_messages: U32
+    hrmp_watermark: U32
+
+    def with_head(self, head_data: bytes) -> CollationInfo:
+        """As the later versions answer; the head data of their time were the encoded header."""
+        return CollationInfo(
+            self.upward_messages,
+            self.horizontal_messages,
+            self.new_validation_code,
+            self.processed_downward_messages,
+            self.hrmp_watermark,
+            head_data,
+        )
+
+
 # -- candidates --------------------------------------------------------------------------------------------
 
 
@@ -319,6 +342,19 @@ class AvailableData(Struct):
 
     pov: PoV
     validation_data: PersistedValidationData
+
+
+def collator_signature_payload(
+    relay_parent: bytes,
+    para_id: int,
+    persisted_validation_data_hash: bytes,
+    pov_hash: bytes,
+    validation_code_hash: bytes,
+) -> bytes:
+    """What the collator of a version 1 descriptor signs, 132 bytes. Hashes are 32 bytes."""
+    return (
+        relay_parent + u32.encode(para_id) + persisted_validation_data_hash + pov_hash + validation_code_hash
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,337 @@
+"""The metadata of a runtime, versions 9 to 15: pallets, their calls and storage, and types to encode by.
+
+Decoded with ``scalecodec``, whose objects stay inside this module. Up to version 13 types are names, for which the
+names common to Substrate chains of that time are assumed; from 14 on the metadata defines them [frame-metadata].
+Not modelled: events, errors and constants, the APIs and custom values of version 15.
+
+Metadata comes from a runtime and is not believed: whatever is wrong with it is a `BadMetadata`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from host_functions.errors import PileusError
+from runtime.primitives.errors import ScaleError
+from runtime.primitives.hashing import (
+    blake2_128,
+    blake2_128_concat,
+    blake2_256,
+    twox_64_concat,
+    twox_128,
+    twox_256,
+)
+from runtime.primitives.relay_keys import storage_prefix
+
+__all__ = [
+    "BadMetadata",
+    "Call",
+    "Metadata",
+    "Pallet",
+    "SignedExtension",
+    "StorageItem",
+    "UnknownName",
+]
+
+MAGIC: Final = b"meta"
+OLDEST: Final = 9
+NEWEST: Final = 15
+FIRST_WITH_INDICES: Final = 12
+FIRST_WITH_TYPES: Final = 14
+FIRST_WITH_APIS: Final = 15
+FIRST_WITH_EXTENSIONS: Final = 11
+
+HASHERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+    "Blake2_128": blake2_128,
+    "Blake2_256": blake2_256,
+    "Blake2_128Concat": blake2_128_concat,
+    "Twox128": twox_128,
+    "Twox256": twox_256,
+    "Twox64Concat": twox_64_concat,
+    "Identity": bytes,
+}
+
+
+class BadMetadata(PileusError):
+    """Bytes that are no metadata, or metadata that contradicts itself."""
+
+
+class UnknownName(PileusError):
+    """The runtime has no such pallet, call or storage item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function of a pallet that an extrinsic can call."""
+
+    pallet: str
+    name: str
+    index: bytes
+    """How an encoded call begins: of pallet and function, 2 bytes."""
+    arguments: tuple[tuple[str, str], ...]
+    """Name and type of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageItem:
+    """A value or a map in a pallet's storage."""
+
+    prefix: bytes
+    """Key of a value, or what all keys of a map begin with; 32 bytes."""
+    hashers: tuple[str, ...]
+    """Of the keys of a map, in order; empty for a value."""
+    key_types: tuple[str, ...]
+    value_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pallet:
+    """A part of a runtime."""
+
+    name: str
+    index: int | None
+    """Position in calls; ``None`` for one of before version 12 that has none."""
+    calls: Mapping[str, Call] = field(repr=False)
+    storage: Mapping[str, StorageItem] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedExtension:
+    """What an extrinsic says beside its call, and what its signature covers besides."""
+
+    name: str
+    extra: str | None
+    """Type of the part in the extrinsic; ``None`` if nothing is there."""
+    additional: str | None
+    """Type of the part that is only signed."""
+
+
+class Metadata:
+    """The metadata of one runtime."""
+
+    def __init__(self, encoded: bytes) -> None:
+        """``encoded``: from the magic number on, so without the length that ``Metadata_metadata`` answers with.
+
+        Raises `BadMetadata`.
+        """
+        if encoded[:4] != MAGIC or len(encoded) < 5:
+            raise BadMetadata("no metadata: it does not begin with 'meta'")
+        self.version = encoded[4]
+        if not OLDEST <= self.version <= NEWEST:
+            raise BadMetadata(f"metadata of version {self.version}; known are {OLDEST} to {NEWEST}")
+        try:
+            self._registry, document = _decode(encoded, self.version)
+            self.pallets: Mapping[str, Pallet] = {
+                pallet.name: pallet for pallet in _pallets(document, self.version, self._registry)
+            }
+            """By name, in the runtime's order."""
+            self.signed_extensions: tuple[SignedExtension, ...] = _signed_extensions(document, self.version)
+        except (PileusError, MemoryError):
+            raise
+        except Exception as error:
+            # scalecodec raises whatever its Python stumbles over.
+            raise BadMetadata(f"damaged metadata: {type(error).__name__}: {str(error)[:200]}") from None
+
+    def pallet(self, name: str) -> Pallet:
+        """Raises `UnknownName`."""
+        found = self.pallets.get(name)
+        if found is None:
+            raise UnknownName(f"the runtime has no pallet {name!r}")
+        return found
+
+    def call(self, pallet: str, name: str) -> Call:
+        """Raises `UnknownName`."""
+        found = self.pallet(pallet).calls.get(name)
+        if found is None:
+            raise UnknownName(f"pallet {pallet} has no call {name!r}")
+        return found
+
+    def item(self, pallet: str, name: str) -> StorageItem:
+        """Raises `UnknownName`."""
+        found = self.pallet(pallet).storage.get(name)
+        if found is None:
+            raise UnknownName(f"pallet {pallet} has no storage item {name!r}")
+        return found
+
+    def has_item(self, pallet: str, name: str) -> bool:
+        """Whether there is such a storage item."""
+        return pallet in self.pallets and name in self.pallets[pallet].storage
+
+    def storage_key(self, pallet: str, name: str, *keys: bytes) -> bytes:
+        """The key of a value, or of an entry of a map for its SCALE-encoded ``keys``; of fewer, a prefix.
+
+        Raises `UnknownName`, and `ValueError` for more keys than the map has.
+        """
+        item = self.item(pallet, name)
+        if len(keys) > len(item.hashers):
+            raise ValueError(f"{pallet}.{name} has {len(item.hashers)} keys, not {len(keys)}")
+        hashed = (HASHERS[hasher](key) for hasher, key in zip(item.hashers, keys, strict=False))
+        return item.prefix + b"".join(hashed)
+
+    def encode(self, type_name: str, value: object) -> bytes:
+        """SCALE of a value given as plain Python data. Raises `ScaleError`."""
+        try:
+            return bytes(self._registry.create_scale_object(type_name).encode(value).data)
+        except Exception as error:
+            raise ScaleError(f"{type(error).__name__}: {str(error)[:200]}", what=type_name) from None
+
+    def decode(self, type_name: str, data: bytes) -> Any:
+        """Plain Python data of a SCALE value, all of ``data``. Raises `ScaleError`."""
+        from scalecodec.base import ScaleBytes
+
+        try:
+            decoded = self._registry.create_scale_object(type_name, ScaleBytes(data))
+            return decoded.decode(check_remaining=True)
+        except Exception as error:
+            raise ScaleError(f"{type(error).__name__}: {str(error)[:200]}", what=type_name) from None
+
+    def compose_call(self, pallet: str, name: str, **arguments: object) -> bytes:
+        """A call with its arguments as plain Python data, or as bytes that are encoded already.
+
+        Raises `UnknownName`, `ScaleError`, and `ValueError` for arguments that are missing or too many.
+        """
+        call = self.call(pallet, name)
+        wanted = [argument for argument, _ in call.arguments]
+        if set(arguments) != set(wanted):
+            raise ValueError(f"{pallet}.{name} takes ({', '.join(wanted)}), not ({', '.join(arguments)})")
+        parts = [
+            given if isinstance(given := arguments[argument], bytes) else self.encode(type_name, given)
+            for argument, type_name in call.arguments
+        ]
+        return call.index + b"".join(parts)
+
+
+def _decode(encoded: bytes, version: int) -> tuple[Any, dict[str, Any]]:
+    """scalecodec's registry with the types of this runtime, and the metadata as plain data."""
+    # scalecodec takes a quarter of a second to import: only who reads metadata pays.
+    from scalecodec.base import RuntimeConfigurationObject, ScaleBytes
+    from scalecodec.type_registry import load_type_registry_preset
+
+    registry = RuntimeConfigurationObject(implements_scale_info=version >= FIRST_WITH_TYPES)
+    registry.update_type_registry(load_type_registry_preset("core"))
+    if version < FIRST_WITH_TYPES:
+        registry.update_type_registry(load_type_registry_preset("legacy"))
+    metadata = registry.create_scale_object("MetadataVersioned", ScaleBytes(encoded))
+    metadata.decode()
+    if version >= FIRST_WITH_TYPES:
+        registry.add_portable_registry(metadata)
+    (document,) = metadata.value[1].values()
+    return registry, document
+
+
+def _pallets(document: dict[str, Any], version: int, registry: Any) -> list[Pallet]:
+    typed = version >= FIRST_WITH_TYPES
+    pallets = []
+    calling = 0
+    for module in document["pallets" if typed else "modules"]:
+        index = module.get("index")
+        if index is None and module["calls"] is not None:
+            index = calling
+            calling += 1
+        calls = _typed_calls(module, registry) if typed else _named_calls(module, index)
+        storage = _storage(module, typed, registry)
+        pallets.append(Pallet(module["name"], index, calls, storage))
+    return pallets
+
+
+def _typed_calls(module: dict[str, Any], registry: Any) -> dict[str, Call]:
+    if module["calls"] is None:
+        return {}
+    variants = _type(registry, f"scale_info::{module['calls']['ty']}")["def"]["variant"]["variants"]
+    return {
+        variant["name"]: Call(
+            module["name"],
+            variant["name"],
+            bytes((module["index"], variant["index"])),
+            tuple((one["name"], _type_name(one["type"], typed=True)) for one in variant["fields"]),
+        )
+        for variant in variants
+    }
+
+
+def _named_calls(module: dict[str, Any], index: int | None) -> dict[str, Call]:
+    if index is None:
+        return {}
+    return {
+        function["name"]: Call(
+            module["name"],
+            function["name"],
+            bytes((index, position)),
+            tuple((one["name"], _type_name(one["type"], typed=False)) for one in function["args"]),
+        )
+        for position, function in enumerate(module["calls"] or ())
+    }
+
+
+def _storage(module: dict[str, Any], typed: bool, registry: Any) -> dict[str, StorageItem]:
+    if module["storage"] is None:
+        return {}
+    items = {}
+    for entry in module["storage"]["entries"]:
+        hashers, keys, value = _shape(entry["type"])
+        if typed and len(hashers) > 1:
+            fields = _type(registry, f"scale_info::{keys[0]}")["def"]["tuple"]
+            keys = tuple(fields)
+        items[entry["name"]] = StorageItem(
+            storage_prefix(module["storage"]["prefix"], entry["name"]),
+            hashers,
+            tuple(_type_name(key, typed) for key in keys),
+            _type_name(value, typed),
+        )
+    return items
+
+
+def _shape(definition: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...], Any]:
+    """Hashers, key types and value type of a storage entry."""
+    ((kind, shape),) = definition.items()
+    if kind == "Plain":
+        return (), (), shape
+    if kind == "DoubleMap":
+        return (shape["hasher"], shape["key2_hasher"]), (shape["key1"], shape["key2"]), shape["value"]
+    if kind == "NMap":
+        return tuple(shape["hashers"]), tuple(shape["keys"]), shape["value"]
+    hashers: Sequence[str] = shape["hashers"] if "hashers" in shape else (shape["hasher"],)
+    return tuple(hashers), (shape["key"],), shape["value"]
+
+
+def _signed_extensions(document: dict[str, Any], version: int) -> tuple[SignedExtension, ...]:
+    if version < FIRST_WITH_EXTENSIONS:
+        return ()
+    listed = document["extrinsic"]["signed_extensions"]
+    if version < FIRST_WITH_TYPES:
+        return tuple(SignedExtension(name, *NAMED_EXTENSIONS.get(name, (None, None))) for name in listed)
+    return tuple(
+        SignedExtension(
+            one["identifier"], f"scale_info::{one['ty']}", f"scale_info::{one['additional_signed']}"
+        )
+        for one in listed
+    )
+
+
+NAMED_EXTENSIONS: Final[Mapping[str, tuple[str | None, str | None]]] = {
+    "CheckSpecVersion": (None, "u32"),
+    "CheckTxVersion": (None, "u32"),
+    "CheckGenesis": (None, "H256"),
+    "CheckMortality": ("Era", "H256"),
+    "CheckEra": ("Era", "H256"),
+    "CheckNonce": ("Compact<u32>", None),
+    "ChargeTransactionPayment": ("Compact<u128>", None),
+}
+"""Extra and additional part of the extensions of before version 14, which names them only; others had neither."""
+
+
+def _type(registry: Any, name: str) -> dict[str, Any]:
+    """The definition of a type, as the portable registry has it."""
+    found: dict[str, Any] = registry.get_decoder_class(name).scale_info_type.value
+    return found
+
+
+def _type_name(stated: Any, typed: bool) -> str:
+    """How scalecodec calls a type that the metadata state as an id, or as Rust spelled it in the source."""
+    if typed:
+        return f"scale_info::{stated}"
+    from scalecodec.base import ScaleType
+
+    return str(ScaleType.convert_type(stated))

@@ -1,0 +1,66 @@
+"""A genesis in which one key of ours may author: what a chain spec for development differs in.
+
+A public chain's genesis names collators whose keys nobody here has. What is changed is what the runtime's consensus
+reads, found through its metadata: the authorities of Aura (and the copy in AuraExt, against which validators check
+seals), or one mapping of an author id to an account for Nimbus, with the filter that lets every candidate author.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from host_functions.state_machine import Storage
+from pileus.metadata import Metadata
+from runtime.primitives.relay_keys import storage_prefix
+from runtime.primitives.scale import account_id, u8, u32, vec
+
+__all__ = ["NoAuthorSlot", "with_author"]
+
+AUTHOR_KEY: Final = 32
+ALL_PERCENT: Final = 100
+MANY: Final = 1_000
+
+_authorities = vec(account_id)
+
+
+class NoAuthorSlot(ValueError):
+    """The genesis has no author whose place a key could take."""
+
+
+def with_author(genesis: Storage, metadata: Metadata, public_key: bytes) -> Storage:
+    """``genesis`` with the collator's sr25519 key in it. A chain without authors stays as it is.
+
+    Raises `NoAuthorSlot`.
+    """
+    top = dict(genesis.top)
+    for pallet in ("Aura", "AuraExt"):
+        if pallet in metadata.pallets:  # whose storage older runtimes may leave out of their metadata
+            top[storage_prefix(pallet, "Authorities")] = _authorities.encode((public_key,))
+    if metadata.has_item("AuthorMapping", "MappingWithDeposit"):
+        top = _with_nimbus_author(top, metadata, public_key)
+    return Storage(top, genesis.children)
+
+
+def _with_nimbus_author(
+    genesis: Mapping[bytes, bytes], metadata: Metadata, public_key: bytes
+) -> dict[bytes, bytes]:
+    """One author id gives way to ours: its account keeps its place among the candidates."""
+    top = dict(genesis)
+    prefix = metadata.storage_key("AuthorMapping", "MappingWithDeposit")
+    mapped = sorted(key for key in top if key.startswith(prefix))
+    if not mapped:
+        raise NoAuthorSlot("the genesis maps no author id to an account (AuthorMapping.MappingWithDeposit)")
+    old_id = mapped[0][-AUTHOR_KEY:]
+    registration = top.pop(mapped[0])
+    top[metadata.storage_key("AuthorMapping", "MappingWithDeposit", public_key)] = registration
+    if metadata.has_item("AuthorMapping", "NimbusLookup"):
+        lookup = metadata.storage_key("AuthorMapping", "NimbusLookup")
+        top.update(
+            {key: public_key for key, value in top.items() if key.startswith(lookup) and value == old_id}
+        )
+    if metadata.has_item("AuthorFilter", "EligibleRatio"):
+        top[metadata.storage_key("AuthorFilter", "EligibleRatio")] = u8.encode(ALL_PERCENT)
+    if metadata.has_item("AuthorFilter", "EligibleCount"):
+        top[metadata.storage_key("AuthorFilter", "EligibleCount")] = u32.encode(MANY)
+    return top

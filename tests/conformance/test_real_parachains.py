@@ -1,0 +1,211 @@
+"""Real parachain runtimes: authoring, ``Core_execute_block`` and ``validate_block`` agree on every block.
+
+The genesis states and the runtimes in them are those of public networks; one key of ours takes the collators' place.
+That the blob's own ``validate_block`` accepts our PoV is the judgement of code that nobody here wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from host_functions.compressed_blob import CODE_BLOB_BOMB_LIMIT, decompress
+from host_functions.contexts import ValidationContext
+from host_functions.errors import SandboxError
+from host_functions.executor.wasm import CompileCache, parse_blob
+from pileus.chain_spec import ChainSpec, parse_runtime_file
+from pileus.collator import Collation
+from pileus.real_runtimes import ModelRelay, RealParachain, Stage, author_and_validate
+from pileus.testing.tampering import bit_flips
+from pov_validator.validate import validation_params
+from runtime.primitives.block import Block
+from runtime.primitives.header import Header
+from runtime.primitives.parachain import ValidationResult
+from runtime.primitives.parachain_block_data import ParachainBlockData
+
+QUICK = {
+    "asset-hub-polkadot-genesis": ("Unsealed", "compact"),
+    "kilt-spiritnet-genesis": ("Aura", "compact"),
+    "moonriver-genesis": ("Nimbus", "plain"),
+}
+"""One of each kind of consensus, with the container its validation function takes."""
+SLOW = {
+    "collectives-genesis": ("Aura", "compact"),
+    "kusama-asset-hub-genesis": ("Unsealed", "plain"),
+    "kusama-bridgehub-genesis": ("Aura", "compact"),
+    "kusama-coretime-genesis": ("Aura", "compact"),
+    "polkadot-bridgehub-genesis": ("Aura", "compact"),
+    "polkadot-coretime-genesis": ("Aura", "compact"),
+    "rococo-asset-hub-genesis": ("Aura", "compact"),
+    "rococo-bridgehub-genesis": ("Aura", "compact"),
+}
+EVERY = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+BLOCKS = 3
+FLIPS = 20
+
+Specs = Callable[[str], ChainSpec]
+
+
+@cache
+def load_spec(path: Path) -> ChainSpec:
+    spec = parse_runtime_file(path.read_bytes()).spec
+    assert spec is not None
+    return spec
+
+
+@pytest.fixture(scope="session")
+def spec(vectors_dir: Path) -> Specs:
+    return lambda name: load_spec(vectors_dir / "files" / f"{name}.json.gz")
+
+
+@pytest.fixture(scope="session")
+def compiled() -> CompileCache:
+    return CompileCache.default()
+
+
+def test_every_genesis_with_a_validation_function_is_listed(vectors_dir: Path) -> None:
+    found = set()
+    for path in (vectors_dir / "files").glob("*-genesis.json.gz"):
+        code = load_spec(path).code
+        if code and "validate_block" in parse_blob(decompress(code, CODE_BLOB_BOMB_LIMIT)).entry_points:
+            found.add(path.name.removesuffix(".json.gz"))
+    assert found == set(QUICK) | set(SLOW)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_three_ways_to_a_block_agree(spec: Specs, compiled: CompileCache, name: str) -> None:
+    report = author_and_validate(spec(name), blocks=BLOCKS, flips=FLIPS, cache=compiled)
+    assert report.passed, report.reason
+    assert {result.stage: result.count for result in report.stages} == {
+        Stage.STARTS: 1,
+        Stage.AUTHORED: BLOCKS,
+        Stage.EXECUTED: BLOCKS,
+        Stage.VALIDATED: BLOCKS,
+        Stage.INCLUDED: BLOCKS,
+        Stage.FLIPS_REFUSED: FLIPS,
+    }
+    assert [block.number for block in report.blocks] == [1, 2, 3]
+    assert report.para is not None
+    consensus, _ = (QUICK | SLOW)[name]
+    assert type(report.para.node.consensus_at(report.para.node.best_hash)).__name__ == consensus
+
+
+def authored(para: RealParachain, relay: ModelRelay) -> Collation:
+    collator = para.collator(relay)
+    for _ in range(4):
+        collation = collator.collate(relay.best_block_hash())
+        if collation is not None:
+            return collation
+        relay.advance()
+    raise AssertionError("never the collator's turn")
+
+
+@pytest.fixture(scope="module")
+def candidate(spec: Specs, compiled: CompileCache) -> Callable[[str], tuple[RealParachain, Collation]]:
+    @cache
+    def make(name: str) -> tuple[RealParachain, Collation]:
+        para = RealParachain.from_spec(spec(name), cache=compiled)
+        return para, authored(para, ModelRelay([para]))
+
+    return make
+
+
+def verdict(para: RealParachain, collation: Collation, payload: bytes) -> ValidationResult:
+    params = validation_params(collation.pvd, payload).encode()
+    return ValidationResult.decode(para.runtime.call("validate_block", params, ValidationContext()))
+
+
+def resealed(para: RealParachain, header: Header) -> Header:
+    """The changed header, signed by the author all the same: only execution can tell."""
+    unsealed, _ = header.without_seal()
+    engine = para.node.consensus_at(para.node.genesis_hash)
+    return engine.seal(unsealed, para.keypair, para.node.digest)
+
+
+def with_header(collation: Collation, header: Header) -> ParachainBlockData:
+    block = Block(header, collation.block.extrinsics)
+    return replace(collation.block_data, blocks=(block,))
+
+
+def flipped(value: bytes) -> bytes:
+    return bytes([value[0] ^ 1]) + value[1:]
+
+
+Candidate = Callable[[str], tuple[RealParachain, Collation]]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_honest_payload_is_accepted_in_its_own_container_only(candidate: Candidate, name: str) -> None:
+    para, collation = candidate(name)
+    honest = collation.block_data
+    result = verdict(para, collation, honest.encode())
+    assert result.head_data == collation.block.header.encode()
+    assert result.to_commitments() == collation.commitments
+    plain = tuple(sorted(collation.proposal.proof_nodes.values()))
+    assert (honest.proof == plain) == (QUICK[name][1] == "plain")
+    assert honest.version == 0
+    with pytest.raises(SandboxError, match="block data"):
+        verdict(para, collation, replace(honest, version=1).encode())
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(
+    "field, panic",
+    [
+        ("parent_hash", "Invalid parent hash"),
+        ("state_root", "Storage root must match"),
+        ("extrinsics_root", "Transaction trie root must be valid"),
+    ],
+)
+def test_a_changed_header_is_refused_by_name(candidate: Candidate, name: str, field: str, panic: str) -> None:
+    para, collation = candidate(name)
+    header = collation.block.header
+    changed = resealed(para, replace(header, **{field: flipped(getattr(header, field))}))
+    with pytest.raises(SandboxError, match=panic):
+        verdict(para, collation, with_header(collation, changed).encode())
+
+
+def test_a_changed_seal_is_refused_by_name(candidate: Candidate) -> None:
+    para, collation = candidate("kilt-spiritnet-genesis")
+    header, seal = collation.block.header.without_seal()
+    assert seal is not None
+    changed = replace(header, digest=(*header.digest, replace(seal, data=flipped(seal.data))))
+    with pytest.raises(SandboxError, match="Invalid AuRa seal"):
+        verdict(para, collation, with_header(collation, changed).encode())
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_every_node_of_the_proof_is_needed(candidate: Candidate, name: str) -> None:
+    """A witness without one of its items proves another trie, or not enough of this one."""
+    para, collation = candidate(name)
+    items = collation.block_data.proof
+    unneeded = 0
+    for left_out in range(len(items)):
+        payload = replace(collation.block_data, proof=items[:left_out] + items[left_out + 1 :])
+        try:
+            assert verdict(para, collation, payload.encode()).to_commitments() == collation.commitments
+            unneeded += 1
+        except SandboxError:
+            continue
+    # Plain nodes are a set, and inherents that were only created, in a transaction rolled back, are not in it.
+    assert unneeded == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", QUICK)
+def test_no_flipped_bit_is_accepted_with_another_result(candidate: Candidate, name: str) -> None:
+    """One bit of each byte, every byte; which bit follows from the position."""
+    para, collation = candidate(name)
+    payload = collation.block_data.encode()
+    for bit, changed in bit_flips(payload):
+        if bit % 8 != (bit // 8) % 8:
+            continue
+        try:
+            result = verdict(para, collation, changed)
+        except SandboxError:
+            continue
+        assert result.to_commitments() == collation.commitments, bit
