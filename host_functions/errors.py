@@ -9,7 +9,8 @@
     │  ├─ StateUnavailable       a node's own database lacks the state (pruned, never synced)    .at .node
     │  └─ WitnessMissing         a proof lacks a node that a read needs: never "absent"          .key .node
     ├─ SandboxError            the engine stopped the guest
-    │  └─ GuestPanic             the guest raised something it did not mean to                   .entry_point
+    │  ├─ GuestPanic             the guest raised something it did not mean to                   .entry_point
+    │  └─ DeadlineExceeded       the guest ran longer than it may                                .seconds
     ├─ ContextDivergence       two contexts disagreed: a bug of ours, with the report            .report
     ├─ ScaleError              bytes that are not what they claim to be      (runtime.primitives.errors)
     ├─ TrieError               nodes and proofs                              (runtime.trie.errors)
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 __all__ = [
     "ContextDivergence",
+    "DeadlineExceeded",
     "GuestPanic",
     "HostError",
     "MissingHostFunction",
@@ -97,6 +99,15 @@ class GuestPanic(SandboxError):
         super().__init__(f"{entry_point}: {message}")
         self.entry_point = entry_point
         self.message = message
+
+
+class DeadlineExceeded(SandboxError):
+    """The call took longer than it may."""
+
+    def __init__(self, entry_point: str, seconds: float) -> None:
+        super().__init__(f"{entry_point}: stopped after {seconds:g} s")
+        self.entry_point = entry_point
+        self.seconds = seconds
 
 
 class ContextDivergence(PileusError):

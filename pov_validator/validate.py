@@ -2,7 +2,8 @@
 
 Follows ``validate_candidate_exhaustive`` of the node's candidate validation [polkadot-candidate-validation]: encoded
 PoV size, PoV hash, code hash, persisted validation data, decompression, execution, then the hashes of what came out.
-Not modelled here: deadlines and worker processes, the session and core index checks of backing, UMP signals.
+Deadlines and memory limits are the runtime's: give a `pov_validator.pvf.PvfRuntime` for code that is not trusted. Not
+modelled here: the session and core index checks of backing, UMP signals.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from host_functions.compressed_blob import POV_BOMB_LIMIT, BlobError, decompress
 from host_functions.contexts import ValidationContext
 from host_functions.errors import (
     ContextDivergence,
+    DeadlineExceeded,
     HostError,
     MissingHostFunction,
     PileusError,
@@ -20,6 +22,8 @@ from host_functions.errors import (
     WitnessMissing,
 )
 from host_functions.executor import Runtime
+from pov_validator.pvf.errors import PossiblyInvalid, PreparationFailed, WorkerFailure
+from pov_validator.pvf.runtime import PvfRuntime
 from pov_validator.relay_source import RelayStateSource, carries_additional_data
 from pov_validator.verdict import Abstain, AbstainReason, Invalid, InvalidReason, Valid, Verdict
 from runtime.primitives.errors import ScaleError
@@ -154,20 +158,43 @@ def _execute(
     params: ValidationParams, runtime: Runtime, relay_state: RelayStateSource
 ) -> bytes | Invalid | Abstain:
     """Run ``validate_block``: the bytes it returned, or the verdict that follows from how it ended."""
-    reads = relay_state.reads(params.relay_parent_storage_root, params.block_data)
-    context = ValidationContext(reads, commit_relay_reads=carries_additional_data(params.block_data))
-    try:
-        returned = runtime.call("validate_block", params.encode(), context)
-    except Exception as error:
-        return _verdict_on(error) if reads.failure is None else relay_state.verdict_on(reads.failure)
-    reads.finish()
-    return returned if reads.failure is None else relay_state.verdict_on(reads.failure)
+    attempts = runtime.attempts if isinstance(runtime, PvfRuntime) else 1
+    while True:
+        attempts -= 1
+        reads = relay_state.reads(params.relay_parent_storage_root, params.block_data)
+        context = ValidationContext(
+            reads,
+            commit_relay_reads=carries_additional_data(params.block_data),
+            version_of=_embedded_version,
+        )
+        try:
+            returned = runtime.call("validate_block", params.encode(), context)
+        except Exception as error:
+            if reads.failure is not None:
+                return relay_state.verdict_on(reads.failure)
+            if attempts and isinstance(error, PossiblyInvalid | WorkerFailure):
+                continue  # it may have been the machine
+            return _verdict_on(error)
+        reads.finish()
+        return returned if reads.failure is None else relay_state.verdict_on(reads.failure)
+
+
+def _embedded_version(code: bytes) -> bytes | None:
+    """What ``runtime_version`` answers to a validation function that upgrades its code."""
+    # Late: only a blob can ask, and reading one loads the engine.
+    from host_functions.executor.wasm.runtime import embedded_version_reader
+
+    return embedded_version_reader(code)
 
 
 def _verdict_on(error: Exception) -> Invalid | Abstain:
     """What an execution says about the candidate that ended in `error`, the relay reads having gone well."""
     if isinstance(error, StateUnavailable):
         return Abstain(AbstainReason.RELAY_STATE_UNAVAILABLE, str(error))
+    if isinstance(error, PreparationFailed):
+        return Abstain(AbstainReason.PREPARATION_FAILED, str(error))
+    if isinstance(error, DeadlineExceeded):
+        return Invalid(InvalidReason.TIMEOUT, str(error))
     # A function that no validator provides is linked as a stub that traps [polkadot-pvf], so calling it is a panic;
     # a witness that lacks a node is a bad proof. Both are host errors in name, and the candidate's doing.
     guest_at_fault = isinstance(error, PileusError) and (

@@ -133,6 +133,11 @@ class OverriddenContext(HostContext):
         self.base = base
         self._replacements = dict(replacements)
 
+    @property
+    def replaced(self) -> tuple[AnyFunction, ...]:
+        """The functions that this context answers instead of `base`."""
+        return tuple(self._replacements)
+
     def _find(self, function: AnyFunction) -> AnyImplementation:
         replacement = self._replacements.get(function)
         return self.base.resolve(function) if replacement is None else replacement

@@ -10,9 +10,10 @@ import pytest
 import wasmtime
 
 from host_functions.contexts import ValidationContext
+from host_functions.executor.directories import ENVIRONMENT
 from host_functions.executor.wasm import CompileCache, InvalidCode, WasmRuntime
 from host_functions.executor.wasm import cache as cache_module
-from host_functions.executor.wasm.cache import ENVIRONMENT, UnsafeCache
+from host_functions.executor.wasm.cache import UnsafeCache
 from host_functions.executor.wasm.engine import EngineConfig
 
 CODE = bytes(

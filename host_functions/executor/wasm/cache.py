@@ -21,14 +21,12 @@ import wasmtime
 import xxhash
 
 from host_functions.errors import PileusError
+from host_functions.executor.directories import ENVIRONMENT, cache_directory
 from host_functions.executor.wasm.engine import EngineConfig, engine_for, gate_for
 from host_functions.executor.wasm.errors import InvalidCode
 from runtime.primitives.hashing import blake2_256
 
 __all__ = ["CompileCache", "UnsafeCache", "compile_module"]
-
-ENVIRONMENT = "PILEUS_CACHE"
-"""Environment variable that names another directory."""
 
 
 class UnsafeCache(PileusError):
@@ -51,12 +49,8 @@ class CompileCache:
 
     @classmethod
     def default(cls) -> CompileCache:
-        """The cache in `ENVIRONMENT`, else in ``$XDG_CACHE_HOME/pileus``, else in ``~/.cache/pileus``."""
-        chosen = os.environ.get(ENVIRONMENT)
-        if chosen:
-            return cls(Path(chosen))
-        base = os.environ.get("XDG_CACHE_HOME")
-        return cls((Path(base) if base else Path.home() / ".cache") / "pileus")
+        """The cache in `cache_directory`. Raises as the constructor does."""
+        return cls(cache_directory())
 
     def module(self, config: EngineConfig, code: bytes, code_hash: bytes | None = None) -> wasmtime.Module:
         """The compiled form of the Wasm binary ``code``. Raises `InvalidCode`.
@@ -65,15 +59,16 @@ class CompileCache:
         than loading what is compiled.
         """
         key = blake2_256(code) if code_hash is None else code_hash
-        entry = self.directory / f"{key.hex()}-{config.identifier}.entry"
-        module = self._load(config, entry)
+        module = self.load(config, key)
         if module is None:
             module = compile_module(config, code)
             with contextlib.suppress(OSError):  # a full disk costs speed, not the call
-                self._store(entry, bytes(module.serialize()))
+                self._store(self._entry(config, key), bytes(module.serialize()))
         return module
 
-    def _load(self, config: EngineConfig, entry: Path) -> wasmtime.Module | None:
+    def load(self, config: EngineConfig, code_hash: bytes) -> wasmtime.Module | None:
+        """What is kept under ``code_hash``, if it is there and sound."""
+        entry = self._entry(config, code_hash)
         try:
             if not _is_private_file(entry):
                 return None
@@ -86,6 +81,9 @@ class CompileCache:
             return wasmtime.Module.deserialize_file(engine_for(config), str(artifact))
         except (OSError, ValueError, wasmtime.WasmtimeError):
             return None  # whatever is wrong with the entry, compiling again makes it right
+
+    def _entry(self, config: EngineConfig, code_hash: bytes) -> Path:
+        return self.directory / f"{code_hash.hex()}-{config.identifier}.entry"
 
     def _store(self, entry: Path, artifact: bytes) -> None:
         checksum = xxhash.xxh3_128_hexdigest(artifact)
@@ -107,7 +105,7 @@ class CompileCache:
 def compile_module(config: EngineConfig, code: bytes) -> wasmtime.Module:
     """Compile without a cache. Raises `InvalidCode` for what is not valid, or uses more than a guest may."""
     try:
-        wasmtime.Module.validate(gate_for(), code)
+        wasmtime.Module.validate(gate_for(config), code)
         return wasmtime.Module(engine_for(config), code)
     except wasmtime.WasmtimeError as error:
         raise InvalidCode(f"the engine refuses the code: {_first_lines(str(error))}") from None

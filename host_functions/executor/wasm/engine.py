@@ -2,7 +2,7 @@
 
 What Polkadot's executor refuses is refused here: SIMD, bulk memory, reference types, multiple values, and
 everything younger; NaNs are canonical, so a float cannot tell machines apart [pvf-executor]. Not modelled:
-the instrumented limit of 65,536 *values* on the stack. `MAX_WASM_STACK` bounds bytes instead, so a guest
+the instrumented limit of 65,536 *values* on the stack. `EngineConfig.stack` bounds bytes instead, so a guest
 that recurses that deep stops at another depth than on Polkadot.
 """
 
@@ -13,7 +13,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -22,10 +22,20 @@ from typing import Final
 import wasmtime
 from wasmtime import _ffi as ffi
 
-__all__ = ["MAX_WASM_STACK", "TICK", "EngineConfig", "deadline", "engine_for", "gate_for"]
+__all__ = [
+    "MAX_WASM_STACK",
+    "STACK_OF_THE_HOST",
+    "TICK",
+    "EngineConfig",
+    "deadline",
+    "engine_for",
+    "gate_for",
+]
 
 MAX_WASM_STACK: Final = 1024 * 1024
-"""Bytes of stack a guest may use. It is the calling thread's own stack, hence well below what one has."""
+"""Bytes of stack a guest may use. It is the calling thread's own stack, hence well below what one has by default."""
+STACK_OF_THE_HOST: Final = 1024 * 1024
+"""Bytes that host functions may need on top of it."""
 TICK: Final = 0.005
 """Seconds between two looks at the deadlines."""
 _NEVER: Final = 1 << 62
@@ -59,24 +69,35 @@ class EngineConfig:
 
     interruptible: bool = False
     """Whether calls can have a timeout. Costs some speed, in loops above all."""
+    bulk_memory: bool = False
+    """Whether guests may use the bulk memory instructions: the executor parameter ``WasmExtBulkMemory``."""
+    stack: int = MAX_WASM_STACK
+    """Bytes of stack a guest may use. More than `MAX_WASM_STACK` needs a thread that has them."""
+    cpu_time: bool = False
+    """Whether timeouts count the process's CPU time instead of the time that passes, so that a busy machine does not
+    shorten them. For processes that do nothing else than to run one guest."""
 
     @property
     def identifier(self) -> str:
-        """Part of the key of compiled code: the engine's version and every setting."""
-        return f"wasmtime-{version('wasmtime')}-{'interruptible' if self.interruptible else 'plain'}-1"
+        """Part of the key of compiled code: the engine's version and every setting that changes the code."""
+        accepted = "-bulk" if self.bulk_memory else ""
+        kind = "interruptible" if self.interruptible else "plain"
+        return f"wasmtime-{version('wasmtime')}-{kind}{accepted}-1"
 
 
 def _config(config: EngineConfig, *, multi_memory: bool) -> wasmtime.Config:
     settings = wasmtime.Config()
     settings.cranelift_opt_level = "speed"
     settings.cranelift_nan_canonicalization = True
-    settings.max_wasm_stack = MAX_WASM_STACK
+    # The engine wants it above the other, although no guest here runs on a stack of its own.
+    ffi.wasmtime_config_async_stack_size_set(settings.ptr(), config.stack + STACK_OF_THE_HOST)
+    settings.max_wasm_stack = config.stack
     settings.memory_init_cow = True
     settings.epoch_interruption = config.interruptible
     for name in _COMPONENT_SETTINGS:
         getattr(ffi, f"wasmtime_config_wasm_{name}_set")(settings.ptr(), False)
     for name in _YOUNGER_FEATURES:
-        setattr(settings, f"wasm_{name}", False)
+        setattr(settings, f"wasm_{name}", config.bulk_memory and name == "bulk_memory")
     settings.wasm_multi_memory = multi_memory
     return settings
 
@@ -89,9 +110,9 @@ def engine_for(config: EngineConfig) -> wasmtime.Engine:
 
 
 @cache
-def gate_for() -> wasmtime.Engine:
+def gate_for(config: EngineConfig) -> wasmtime.Engine:
     """An engine to validate guests with: nothing beyond what Polkadot's executor accepts."""
-    return _closed_at_exit(wasmtime.Engine(_config(EngineConfig(), multi_memory=False)))
+    return _closed_at_exit(wasmtime.Engine(_config(config, multi_memory=False)))
 
 
 def _closed_at_exit(engine: wasmtime.Engine) -> wasmtime.Engine:
@@ -103,8 +124,9 @@ def _closed_at_exit(engine: wasmtime.Engine) -> wasmtime.Engine:
 class _Clock:
     """Counts an engine's epoch up while a deadline is pending. One thread per engine, asleep otherwise."""
 
-    def __init__(self, engine: wasmtime.Engine) -> None:
+    def __init__(self, engine: wasmtime.Engine, now: Callable[[], float]) -> None:
         self._engine = engine
+        self._now = now
         self._pending = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -122,22 +144,22 @@ class _Clock:
             self._pending -= 1
 
     def _run(self) -> None:
-        counted = time.monotonic()
+        counted = self._now()
         while True:
             with self._changed:
                 while not self._pending:
                     self._changed.wait()
-                    counted = time.monotonic()
+                    counted = self._now()
             time.sleep(TICK)
             # On a busy machine a sleep takes longer than asked; deadlines are about time, not about sleeps.
-            while counted + TICK <= time.monotonic():
+            while counted + TICK <= self._now():
                 counted += TICK
                 self._engine.increment_epoch()
 
 
 @cache
 def _clock_for(config: EngineConfig) -> _Clock:
-    return _Clock(engine_for(config))
+    return _Clock(engine_for(config), time.process_time if config.cpu_time else time.monotonic)
 
 
 # A forked child has the clock but not its thread, so it makes a new one.

@@ -66,11 +66,13 @@ class WasmRuntime:
         cache: CompileCache | None = None,
         bomb_limit: int = CODE_BLOB_BOMB_LIMIT,
         linking: Linking = "fast",
+        engine: EngineConfig | None = None,
     ) -> None:
         """``code``: as it stands on chain, compressed or not.
 
         ``timeout``: seconds a call may take. ``cache``: where compiled code is kept, ``None`` for nowhere.
-        ``bomb_limit``: bytes of Wasm that ``code`` may decompress to.
+        ``bomb_limit``: bytes of Wasm that ``code`` may decompress to. ``engine``: how the code is compiled and
+        stopped; unless it is said, so that a ``timeout`` can be kept if there is one.
 
         Raises `BlobError` and `InvalidCode` for code that cannot be run.
         """
@@ -79,8 +81,9 @@ class WasmRuntime:
         self.blob = parse_blob(decompress(code, bomb_limit))
         if self.blob.calling_style is not CallingStyle.LEGACY:
             raise InvalidCode("the blob uses the calling style of RFC-145, which is not supported yet")
-        self._config = EngineConfig(interruptible=timeout is not None)
-        self._timeout = timeout
+        self._config = engine or EngineConfig(interruptible=timeout is not None)
+        self.timeout = timeout
+        """Seconds the next call may take, where the engine is interruptible."""
         self._heap = heap
         self._linking = linking
         self._link_lock = threading.Lock()
@@ -117,7 +120,7 @@ class WasmRuntime:
             with (
                 context.externalities(),
                 self._failures_of(execution),
-                deadline(self._config, store, self._timeout),
+                deadline(self._config, store, self.timeout),
             ):
                 return self._run(execution, store, argument)
         finally:
@@ -138,8 +141,8 @@ class WasmRuntime:
             if fault is not None:
                 raise fault from None
             if isinstance(error, wasmtime.Trap):
-                if error.trap_code is wasmtime.TrapCode.INTERRUPT and self._timeout is not None:
-                    raise DeadlineExceeded(execution.entry_point, self._timeout) from None
+                if error.trap_code is wasmtime.TrapCode.INTERRUPT and self.timeout is not None:
+                    raise DeadlineExceeded(execution.entry_point, self.timeout) from None
                 raise execution.trapped(_reason(error.message)) from None
             if isinstance(error, wasmtime.WasmtimeError):
                 raise execution.trapped(_reason(str(error))) from None

@@ -1,0 +1,436 @@
+"""The PVF host: validation functions prepared and executed in worker processes.
+
+`PvfHost` keeps a pool of processes that execute; whoever asks gets an idle one, preferably one that has the code
+loaded already. Code that was never compiled is prepared first, by a process that executes nothing. Every process is
+replaced after anything out of order: a death, a deadline, a word that no worker says.
+
+Follows the node's PVF host [polkadot-pvf]: preparation apart from execution, CPU time as the soft limit inside and
+`WALL_CLOCK_FACTOR` times as much of the time that passes as the hard limit outside. Differs in that a guest may ask
+the host something in the middle of a job: reads of relay state are answered by the caller's context, because what they
+are answered from, and whose failure it is when they are not, is the validator's and not the sandbox's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from host_functions.abi import wire_of
+from host_functions.contexts.base import HostContext, OverriddenContext
+from host_functions.declare import HostFunction, functions_of
+from host_functions.errors import DeadlineExceeded
+from host_functions.executor.directories import cache_directory
+from host_functions.interfaces import additional_data, logging, relay_chain_state, storage_proof_size
+from pov_validator.pvf.errors import PossiblyInvalid, PreparationFailed, PreparationFailure, WorkerFailure
+from pov_validator.pvf.outcome import conclude
+from pov_validator.pvf.params import WALL_CLOCK_FACTOR, ExecKind, ExecutorParams, PrepareKind
+from pov_validator.pvf.process import PROGRAM, WorkerProcess
+from pov_validator.pvf.protocol import (
+    FRAME_OVERHEAD,
+    TIMED_OUT,
+    Answer,
+    AnswerFailed,
+    Broken,
+    Configure,
+    Execute,
+    HostCall,
+    Load,
+    Loaded,
+    NotPrepared,
+    Prepare,
+    Prepared,
+    ProtocolViolation,
+    Ready,
+    Refused,
+    Returned,
+    Stopped,
+    from_python,
+)
+
+__all__ = ["PvfHost"]
+
+START_TIMEOUT: Final = 60.0
+"""Seconds that pass until a process must have started, or loaded compiled code. Generous: nothing of a candidate is
+in play, and a machine may be busy."""
+SLOTS: Final = 8
+"""Validation functions that a process keeps loaded."""
+WORKER_MEMORY: Final = 1 << 30
+"""Bytes that an executing process may use beside the guest's memory and stack: the interpreter, copies of the PoV."""
+
+RELAY_FUNCTIONS: Final[tuple[HostFunction[..., Any], ...]] = (
+    *functions_of(relay_chain_state),
+    *functions_of(additional_data),
+    *functions_of(storage_proof_size),
+)
+"""What `ExecutorParams.relay_state` turns on."""
+
+SMALL_CODE: Final = 64 * 1024
+"""Bytes of code after which the process that compiled it is kept for another one."""
+
+_GONE = (EOFError, OSError)
+OUT_OF_MEMORY_MARK: Final = "memory allocation of"
+"""What the engine says before it aborts for want of memory."""
+
+
+class PvfHost:
+    """Worker processes for one set of executor parameters. May be shared between threads; close it, or let it go."""
+
+    def __init__(
+        self,
+        params: ExecutorParams | None = None,
+        *,
+        cache: Path | None = None,
+        workers: int = 2,
+        program: str = PROGRAM,
+    ) -> None:
+        """``cache``: directory of compiled code, by default the user's. ``workers``: processes that execute at the
+        same time, at most. ``program``: what the interpreter of a worker runs."""
+        self.params = params or ExecutorParams()
+        self._cache = cache or cache_directory()
+        self._workers = workers
+        self._program = program
+        self._idle: list[_Executor] = []
+        self._busy: set[_Executor] = set()
+        self._starting = 0
+        self._idle_preparer: WorkerProcess | None = None
+        self._closed = False
+        self._changed = threading.Condition()
+        self._preparing = threading.Lock()
+
+    # -- preparing -----------------------------------------------------------------------------------------
+
+    def prepare(self, code: bytes, kind: PrepareKind = PrepareKind.PRECHECK) -> None:
+        """Compile ``code`` (as it stands on chain) and keep the result, or load what is kept. One job at a time.
+
+        Raises `PreparationFailed`, `WorkerFailure`.
+        """
+        seconds = self.params.preparation_timeout(kind)
+        with self._preparing:
+            worker = self._preparer()
+            try:
+                deadline = time.monotonic() + WALL_CLOCK_FACTOR * seconds
+                worker.tell(
+                    Prepare(code, round(seconds * 1000), self.params.refuse_unknown_imports), deadline
+                )
+                message = worker.hear(deadline)
+                match message:
+                    case Prepared():
+                        refusal = None
+                    case Refused(failure, detail) if failure in PreparationFailure.__members__:
+                        refusal = PreparationFailed(PreparationFailure[failure], detail)
+                    case other:
+                        raise ProtocolViolation(f"the worker answered {type(other).__name__}")
+            except BaseException as error:
+                worker.kill()
+                if isinstance(error, TimeoutError):
+                    raise _timed_out(seconds) from None
+                if isinstance(error, ProtocolViolation):
+                    raise PreparationFailed(PreparationFailure.JOB_DIED, str(error)) from None
+                if isinstance(error, _GONE):
+                    raise _died_preparing(worker, seconds) from None
+                raise
+            self._put_back(worker, code)
+        if refusal is not None:
+            raise refusal
+
+    def _preparer(self) -> WorkerProcess:
+        """The process that compiled last, or a new one."""
+        with self._changed:
+            if self._closed:
+                raise WorkerFailure("the PVF host is closed")
+            worker, self._idle_preparer = self._idle_preparer, None
+        if worker is not None:
+            if worker.status is None:
+                return worker
+            worker.kill()
+        return self._start(self.params.preparation_memory, may_write=True)
+
+    def _put_back(self, worker: WorkerProcess, code: bytes) -> None:
+        """Keep it for the next code, unless this one was so large that the compiler will hold on to much memory."""
+        with self._changed:
+            if self._closed or len(code) > SMALL_CODE:
+                worker.kill()
+            else:
+                self._idle_preparer = worker
+
+    # -- executing -----------------------------------------------------------------------------------------
+
+    def execute(
+        self,
+        code: bytes,
+        code_hash: bytes,
+        entry_point: str,
+        argument: bytes,
+        context: HostContext,
+        kind: ExecKind = ExecKind.BACKING,
+    ) -> bytes:
+        """Call ``entry_point`` of ``code``, prepared or not. ``context`` answers what the guest asks of the relay
+        chain, and hears what it logs; everything else the worker answers itself.
+
+        Raises `SandboxError` as the guest deserves it, `PossiblyInvalid`, `PreparationFailed`, `WorkerFailure`, and
+        whatever ``context`` raised.
+        """
+        executor = self._acquire(code_hash)
+        try:
+            self._load(executor, code, code_hash)
+            seconds = self.params.execution_timeout(kind)
+            remote = self._remote(context)
+            job = Execute(
+                executor.slots[code_hash],
+                entry_point,
+                argument,
+                max(1, round(seconds * 1000)),
+                tuple(remote),
+                ()
+                if self.params.relay_state
+                else tuple(f.name for f in RELAY_FUNCTIONS if f.name not in remote),
+                context.resolve(logging.max_level)() & 7,
+            )
+            with context.externalities():
+                message, failure = self._run(executor.process, job, remote, context, seconds)
+        except BaseException:
+            # Whatever it is doing now is nobody's business any more.
+            executor.process.kill()
+            raise
+        finally:
+            self._release(executor)
+        if failure is not None:
+            raise failure
+        return conclude(message, entry_point, context, seconds)
+
+    def _run(
+        self,
+        process: WorkerProcess,
+        job: Execute,
+        remote: Mapping[str, HostFunction[..., Any]],
+        context: HostContext,
+        seconds: float,
+    ) -> tuple[Returned | Stopped, Exception | None]:
+        """The end of the job, and what the context raised in it."""
+        deadline = time.monotonic() + WALL_CLOCK_FACTOR * seconds
+        failure: Exception | None = None
+        try:
+            process.tell(job, deadline)
+            while True:
+                message = process.hear(deadline)
+                match message:
+                    case Returned() | Stopped():
+                        return message, failure
+                    case HostCall() if failure is None:
+                        function, arguments = _checked(message, remote)
+                        try:
+                            answer = from_python(context.resolve(function)(*arguments))
+                        except Exception as error:
+                            failure = error
+                            process.tell(AnswerFailed(), deadline)
+                        else:
+                            process.tell(Answer(answer), deadline)
+                    case Broken(detail):
+                        raise WorkerFailure(f"the worker failed: {detail}")
+                    case other:
+                        raise ProtocolViolation(f"{type(other).__name__} in the middle of a job")
+        except TimeoutError:
+            raise DeadlineExceeded(job.entry_point, WALL_CLOCK_FACTOR * seconds) from None
+        except ProtocolViolation as error:
+            raise PossiblyInvalid(f"ambiguous worker behaviour: {error}") from None
+        except _GONE:
+            if failure is not None:
+                raise failure from None
+            if self._closed:
+                raise WorkerFailure("the PVF host was closed in the middle of a job") from None
+            raise PossiblyInvalid(f"ambiguous worker death: the process {process.last_words()}") from None
+
+    def _remote(self, context: HostContext) -> dict[str, HostFunction[..., Any]]:
+        """What the worker must ask us, by import name: relay state, and what the caller's context overrides."""
+        functions = list(RELAY_FUNCTIONS) if self.params.relay_state else []
+        while isinstance(context, OverriddenContext):
+            functions += context.replaced
+            context = context.base
+        return {function.name: function for function in functions}
+
+    def _load(self, executor: _Executor, code: bytes, code_hash: bytes) -> None:
+        """Have ``code`` in a slot of the process, compiling it first if nobody ever did."""
+        if code_hash in executor.slots:
+            executor.slots.move_to_end(code_hash)
+            return
+        slot = executor.free_slot()
+        if not executor.load(slot, code):
+            self.prepare(code, PrepareKind.PREPARE)
+            if not executor.load(slot, code):
+                raise WorkerFailure(f"prepared code is not found in {self._cache}")
+        executor.slots[code_hash] = slot
+
+    # -- the pool ------------------------------------------------------------------------------------------
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Processes that execute or wait to, sorted."""
+        with self._changed:
+            return tuple(sorted(executor.process.pid for executor in (*self._idle, *self._busy)))
+
+    def close(self) -> None:
+        """End all processes, also those in the middle of a job, which fails. May be called again."""
+        with self._changed:
+            self._closed = True
+            for executor in (*self._idle, *self._busy):
+                executor.process.kill()
+            if self._idle_preparer is not None:
+                self._idle_preparer.kill()
+            self._idle.clear()
+            self._changed.notify_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _acquire(self, code_hash: bytes) -> _Executor:
+        """An idle process, of those that there are the one that knows the code best; else a new one."""
+        with self._changed:
+            while True:
+                if self._closed:
+                    raise WorkerFailure("the PVF host is closed")
+                if self._idle:
+                    executor = max(self._idle, key=lambda idle: code_hash in idle.slots)
+                    self._idle.remove(executor)
+                    if executor.process.status is None:
+                        self._busy.add(executor)
+                        return executor
+                    executor.process.kill()  # somebody killed it while it waited: nobody's fault
+                elif len(self._busy) + self._starting < self._workers:
+                    self._starting += 1
+                    break
+                else:
+                    self._changed.wait()
+        started: _Executor | None = None
+        try:
+            limit = self.params.stack_native_max + self.params.memory_bytes + WORKER_MEMORY
+            started = _Executor(self._start(limit, may_write=False))
+        finally:
+            with self._changed:
+                self._starting -= 1
+                if started is not None:
+                    self._busy.add(started)
+                self._changed.notify()
+        return started
+
+    def _release(self, executor: _Executor) -> None:
+        with self._changed:
+            self._busy.discard(executor)
+            if self._closed:
+                executor.process.kill()
+            elif executor.process.status is None:
+                self._idle.append(executor)
+            self._changed.notify()
+
+    def _start(self, data_limit: int, *, may_write: bool) -> WorkerProcess:
+        params = self.params
+        configuration = Configure(
+            str(self._cache),
+            params.memory_pages,
+            params.stack_native_max,
+            params.bulk_memory,
+            params.code_bomb_limit,
+            data_limit,
+            may_write,
+        )
+        deadline = time.monotonic() + START_TIMEOUT
+        try:
+            worker = WorkerProcess(params.memory_bytes + FRAME_OVERHEAD, self._program)
+        except OSError as error:
+            raise WorkerFailure(f"no worker process: {error}") from None
+        try:
+            worker.tell(configuration, deadline)
+            message = worker.hear(deadline)
+            if isinstance(message, Ready):
+                return worker
+            reason = f"it began with {type(message).__name__}"
+        except (TimeoutError, ProtocolViolation, *_GONE) as error:
+            reason = worker.last_words() if isinstance(error, _GONE) else str(error)
+        except BaseException:
+            worker.kill()
+            raise
+        worker.kill()
+        raise WorkerFailure(f"a worker process did not start: {reason}")
+
+
+class _Executor:
+    """A process that executes, and what it has loaded."""
+
+    def __init__(self, process: WorkerProcess) -> None:
+        self.process = process
+        self.slots: OrderedDict[bytes, int] = OrderedDict()
+        """Code hash -> slot; the last used comes last."""
+
+    def free_slot(self) -> int:
+        """A slot to load into; its former content is forgotten."""
+        if len(self.slots) < SLOTS:
+            return len(self.slots)
+        return self.slots.popitem(last=False)[1]
+
+    def load(self, slot: int, code: bytes) -> bool:
+        """Whether the compiled form of ``code`` is there to be loaded. Raises `WorkerFailure`."""
+        deadline = time.monotonic() + START_TIMEOUT
+        try:
+            self.process.tell(Load(slot, code), deadline)
+            message = self.process.hear(deadline)
+        except TimeoutError:
+            raise WorkerFailure(f"the worker has not loaded the code after {START_TIMEOUT:g} s") from None
+        except ProtocolViolation as error:
+            raise WorkerFailure(f"the worker cannot load the code: {error}") from None
+        except _GONE:
+            raise WorkerFailure(f"the worker cannot load the code: it {self.process.last_words()}") from None
+        match message:
+            case Loaded():
+                return True
+            case NotPrepared():
+                return False
+            case Broken(detail):
+                raise WorkerFailure(f"the worker cannot load the code: {detail}")
+            case other:
+                raise WorkerFailure(
+                    f"the worker answered {type(other).__name__} when it should load the code"
+                )
+
+
+def _checked(
+    message: HostCall, remote: Mapping[str, HostFunction[..., Any]]
+) -> tuple[HostFunction[..., Any], list[Any]]:
+    """The called function and its arguments, as the declaration wants them. Raises `ProtocolViolation`."""
+    function = remote.get(message.function)
+    if function is None:
+        raise ProtocolViolation("a call of a function that is not the host's")
+    arguments = [argument.python for argument in message.arguments]
+    wires = [wire_of(annotation) for annotation in function.parameters.values()]
+    if len(arguments) != len(wires):
+        raise ProtocolViolation(f"{function.name} called with {len(arguments)} arguments")
+    for wire, argument in zip(wires, arguments, strict=True):
+        fits = (
+            isinstance(argument, int)
+            if wire.form == "value"
+            else isinstance(argument, bytes) and wire.size in (0, len(argument))
+        )
+        if not fits:
+            raise ProtocolViolation(f"{function.name} called with an argument of the wrong type")
+    return function, arguments
+
+
+def _timed_out(seconds: float) -> PreparationFailed:
+    return PreparationFailed(PreparationFailure.TIMED_OUT, f"stopped after {seconds:g} s")
+
+
+def _died_preparing(worker: WorkerProcess, seconds: float) -> PreparationFailed:
+    words = worker.last_words()
+    if worker.status == TIMED_OUT:
+        return _timed_out(seconds)
+    if OUT_OF_MEMORY_MARK in words:
+        return PreparationFailed(PreparationFailure.OUT_OF_MEMORY, words)
+    return PreparationFailed(PreparationFailure.JOB_DIED, f"the process {words}")
