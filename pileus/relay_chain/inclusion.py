@@ -53,6 +53,8 @@ class RefusalReason(Enum):
     HRMP_WATERMARK_MISHANDLING = "HrmpWatermarkMishandling"
     INVALID_BACKING = "InvalidBacking"
     """Too few votes, a vote from outside the group, or a bad signature."""
+    FILTERED_BY_RUNTIME = "FilteredByRuntime"
+    """A real relay runtime left it out, and none of the other reasons explains that."""
 
 
 class CandidateRefused(PileusError):

@@ -62,6 +62,23 @@ class StateDatabase:
         self._retain(root, written)
         return root
 
+    def insert(self, root: bytes, nodes: Mapping[bytes, bytes]) -> None:
+        """Take in a state that a runtime computed; retained once, for the caller.
+
+        `nodes` are its nodes and detached values that are not held yet. Raises `StateUnavailable`, and changes
+        nothing, if one is in neither place.
+        """
+        pending: list[Reference] = [] if root == self.layout.empty_root else [(True, root)]
+        while pending:
+            is_node, item = pending.pop()
+            if item in self._items:
+                continue
+            if item not in nodes:
+                raise StateUnavailable(root, item)
+            if is_node:
+                pending.extend(_references_of(nodes[item]))
+        self._retain(root, nodes)
+
     def retain(self, root: bytes) -> None:
         """Keep the state at `root` until as many `release` calls. Raises `StateUnavailable`."""
         self._require(root)

@@ -1,0 +1,458 @@
+"""A relay chain whose blocks a real relay runtime makes and checks.
+
+A block is authored through the runtime's own APIs (`pileus.block_builder`), with the parachains inherent that carries
+the validators' signed availability bitfields and the backed candidates, and then executed once more with
+``Core_execute_block``: a block that only its author can make would be a fault of our host. What the runtime says about
+candidates afterwards (``candidate_events``, ``availability_cores``) is what this class reports; nothing about backing
+or inclusion is decided here.
+
+Time is a slot number and moves only when a block is built. Follows the node's provisioner and BABE's secondary slots
+[polkadot-backing], [sp-consensus-babe]; validators are all here and sign what they hold. Not modelled: seals, votes
+of validators whose keys we lack, forks of finality, disputes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from host_functions.contexts import AuthoringContext, ImportContext, OffchainContext
+from host_functions.contexts.families import LogLine
+from host_functions.errors import ContextDivergence, PileusError, SandboxError, StateUnavailable
+from host_functions.executor import Runtime
+from host_functions.executor.wasm import CompileCache, WasmRuntime
+from host_functions.executor.wasm.runtime import version_reader
+from host_functions.state_machine import Externalities, FullBackend, Storage, build_state
+from pileus.block_builder import Proposal, RefusedExtrinsic, propose
+from pileus.keyring import Keypair
+from pileus.relay_chain.backing import BackingOutcome, Validator, back_candidate
+from pileus.relay_chain.block import RelayBlock, SecondaryPlainPreDigest
+from pileus.relay_chain.chain import BuiltBlock, UnknownRelayBlock
+from pileus.relay_chain.interface import Collation
+from pileus.relay_chain.real.codes import ValidationCodes
+from pileus.relay_chain.real.diagnosis import explain_drop
+from pileus.relay_chain.real.genesis import (
+    ParaRegistration,
+    UnsuitableRelayChain,
+    relay_genesis,
+)
+from pileus.relay_chain.real.inherent import (
+    ParachainsInherentData,
+    SignedBitfield,
+    relay_inherent_data,
+    sign_bitfield,
+)
+from pileus.relay_chain.real.parachain_host import (
+    CandidateBacked,
+    CandidateIncluded,
+    NodeFeature,
+    Occupied,
+    ParachainHost,
+    Scheduled,
+)
+from pileus.relay_chain.state import StateDatabase
+from pileus.relay_chain.statements import BackedCandidate, SigningContext
+from pileus.relay_chain.storage import RelayState
+from runtime.primitives import relay_keys
+from runtime.primitives.block import Block
+from runtime.primitives.digest import BABE, PreRuntime
+from runtime.primitives.errors import InvalidBlock
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.header import EMPTY_HASH, Header
+from runtime.primitives.parachain import CommittedCandidateReceipt
+from runtime.primitives.scale import h256, tuple_of, u64, vec
+from runtime.trie.layout import BLAKE2B_256, Layout
+
+__all__ = ["AuthoredBlock", "NotScheduled", "RealRelayChain", "RealRelayChainConfig"]
+
+CODE: Final = b":code"
+NEEDED: Final = ("BabeApi_configuration", "ParachainHost_validators", "ParachainHost_availability_cores")
+"""Without these a runtime is no relay chain that we can author on."""
+UNLIMITED: Final = 1 << 62
+"""A relay block has no proof of validity, so nothing limits its size but the runtime's weights."""
+DEBUG: Final = 4
+"""``ext_logging_max_level``: the inclusion pallet says at this level why it leaves a candidate out."""
+CORE_INDEX_BITS: Final = 8
+
+_authorities = vec(tuple_of(h256, u64))
+
+
+class NotScheduled(PileusError):
+    """No core expects a candidate of this para now."""
+
+    def __init__(self, para_id: int, block: int) -> None:
+        super().__init__(f"para {para_id} is scheduled on no core at relay block {block}")
+        self.para_id = para_id
+
+
+@dataclass(frozen=True, slots=True)
+class RealRelayChainConfig:
+    """What the runtime does not decide."""
+
+    genesis_slot: int = 280_000_000
+    """Slot before that of block 1; it is 6 seconds from 1970 on, so this one begins in March 2023."""
+    finality_lag: int = 2
+    """Blocks by which finality follows the best block."""
+    state_pruning: int = 256
+    """States of this many finalized blocks are kept."""
+    scheduling_blocks: int = 60
+    """Blocks within which every para must be scheduled; skipped slots are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthoredBlock(BuiltBlock):
+    """A new block with its body, and what was offered for it that it does not contain."""
+
+    extrinsics: tuple[bytes, ...] = ()
+    """The body, inherents first."""
+    dispatch_results: tuple[bytes, ...] = ()
+    """SCALE ``ApplyExtrinsicResult`` of each."""
+    refused_extrinsics: tuple[RefusedExtrinsic, ...] = ()
+    log: tuple[LogLine, ...] = field(default=(), repr=False)
+    """What the runtime said while the block was authored."""
+
+
+class RealRelayChain:
+    """Blocks, states, validators."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        paras: Sequence[ParaRegistration],
+        validator_names: Sequence[str],
+        keypairs: Sequence[Keypair],
+        *,
+        config: RealRelayChainConfig = RealRelayChainConfig(),
+        codes: Mapping[bytes, Runtime] | None = None,
+        cache: CompileCache | None = None,
+    ) -> None:
+        """Starts at genesis. `storage` is that of the chain spec, see `relay_genesis` for what changes in it.
+
+        One keypair and name for each validator (`validators_needed`). `codes` are validation functions that are not
+        Wasm, by code hash; the others are compiled from the relay chain's state.
+
+        Raises `UnsuitableRelayChain` and what `WasmRuntime` raises for code that cannot be run.
+        """
+        code = storage.top.get(CODE)
+        if code is None:
+            raise UnsuitableRelayChain("the genesis state has no runtime under :code")
+        self.config = config
+        self._cache = cache
+        self._version_of = version_reader(cache)
+        self._runtimes: dict[bytes, WasmRuntime] = {}
+        runtime = self._runtime(code)
+        missing = [name for name in NEEDED if name not in runtime.blob.entry_points]
+        if missing:
+            raise UnsuitableRelayChain(f"the runtime is no relay chain's: it does not export {missing[0]}")
+        layout = Layout(BLAKE2B_256, runtime.version.state_version)
+        root, nodes = build_state(relay_genesis(storage, keypairs, paras), layout)
+        self.database = StateDatabase(layout)
+        self.database.insert(root, nodes)
+        self.codes = ValidationCodes(self._code_by_hash, {} if codes is None else codes, cache)
+        self.validators = tuple(
+            Validator(index, name, keypair, self.database, self.codes)
+            for index, (name, keypair) in enumerate(zip(validator_names, keypairs, strict=True))
+        )
+        self._by_key = {validator.keypair.public_key: validator for validator in self.validators}
+        header = Header(EMPTY_HASH, 0, root, layout.empty_root)
+        genesis = RelayBlock(header, header.hash(), config.genesis_slot, (), (), ())
+        self._blocks = {genesis.hash: genesis}
+        self._runtime_at = {genesis.hash: runtime}
+        """What executes the children of a block; gone with its state."""
+        self._canonical = [genesis.hash]
+        self._best = genesis
+        configuration = self.call("BabeApi_configuration", b"", genesis)
+        self.slot_duration, self.epoch_length = _babe_times.decode_prefix(configuration)[0]
+        """Milliseconds, and slots."""
+
+    @property
+    def genesis(self) -> RelayBlock:
+        return self._blocks[self._canonical[0]]
+
+    @property
+    def best(self) -> RelayBlock:
+        """The highest block; of several, the one seen first."""
+        return self._best
+
+    @property
+    def finalized(self) -> RelayBlock:
+        return self._blocks[self._canonical[-1]]
+
+    def block(self, block: bytes) -> RelayBlock:
+        """The block with this hash. Raises `UnknownRelayBlock`."""
+        try:
+            return self._blocks[block]
+        except KeyError:
+            raise UnknownRelayBlock(block) from None
+
+    def __contains__(self, block: object) -> bool:
+        return block in self._blocks
+
+    def has_state(self, block: RelayBlock) -> bool:
+        """Whether the state after `block` is held."""
+        return block.hash in self._runtime_at
+
+    def state(self, block: RelayBlock) -> RelayState:
+        """The state after `block`. Raises `StateUnavailable` once it is pruned."""
+        if not self.has_state(block):
+            raise StateUnavailable(block.state_root)
+        return RelayState(self.database, block.state_root)
+
+    def runtime(self, block: RelayBlock) -> WasmRuntime:
+        """What executes the children of `block`. Raises `StateUnavailable`."""
+        try:
+            return self._runtime_at[block.hash]
+        except KeyError:
+            raise StateUnavailable(block.state_root) from None
+
+    def call(self, entry_point: str, argument: bytes, block: RelayBlock) -> bytes:
+        """Call a runtime API on the state after `block`; changes are discarded. Raises `StateUnavailable`."""
+        runtime = self.runtime(block)
+        backend = FullBackend(
+            self.database.state_at(block.state_root), block.state_root, self.database.layout
+        )
+        return runtime.call(entry_point, argument, OffchainContext(backend, version_of=self._version_of))
+
+    def host(self, block: RelayBlock) -> ParachainHost:
+        """The runtime's view of parachains after `block`."""
+        entry_points = self.runtime(block).blob.entry_points
+        return ParachainHost(lambda name, argument: self.call(name, argument, block), entry_points)
+
+    # Backing.
+
+    def core_of(self, para_id: int, block: RelayBlock) -> int | None:
+        """The core on which the next block expects, or has, a candidate of the para."""
+        for core, state in enumerate(self.host(block).availability_cores()):
+            if isinstance(state, Scheduled) and state.para_id == para_id:
+                return core
+            if isinstance(state, Occupied) and state.candidate_descriptor.para_id == para_id:
+                return core
+        return None
+
+    def group_of(self, core: int, block: RelayBlock) -> tuple[Validator, ...]:
+        """The validators who back candidates on `core` that are built on `block`."""
+        host = self.host(block)
+        groups, rotation = host.validator_groups()
+        keys = host.validators()
+        return tuple(
+            self._by_key[keys[member]] for member in groups[rotation.group_of_core(core, len(groups))]
+        )
+
+    def signing_context(self, block: RelayBlock) -> SigningContext:
+        """What statements about candidates built on `block`, and bitfields on it, are bound to."""
+        return SigningContext(self.host(block).session_index_for_child(), block.hash)
+
+    def back(self, collation: Collation, *, carried: bool) -> BackingOutcome:
+        """Let the para's group judge a collation. Raises `UnknownRelayBlock` and `NotScheduled`.
+
+        `carried` says where the validators take relay state from: the PoV, or their own database.
+        """
+        relay_parent = self.block(collation.descriptor.relay_parent)
+        core = self.core_of(collation.para_id, relay_parent)
+        if core is None:
+            raise NotScheduled(collation.para_id, relay_parent.number)
+        outcome = back_candidate(
+            collation,
+            self.group_of(core, relay_parent),
+            self.signing_context(relay_parent),
+            core_index=core,
+            carried=carried,
+            registered_code_hash=self.state(relay_parent).code_hash(collation.para_id),
+        )
+        if outcome.backed is None or not self.host(relay_parent).has_feature(NodeFeature.ELASTIC_SCALING_MVP):
+            return outcome
+        return replace(outcome, backed=_with_core_index(outcome.backed, core))
+
+    # Blocks.
+
+    def build_block(
+        self,
+        candidates: Sequence[BackedCandidate] = (),
+        *,
+        extrinsics: Sequence[bytes] = (),
+        parent: bytes | None = None,
+        slot: int | None = None,
+    ) -> AuthoredBlock:
+        """Author, check and import the next block, on `parent` (the best block if not given) and in `slot` (the next).
+
+        Every validator signs that it has its chunk of each pending candidate. `extrinsics` are encoded with their
+        length. Raises `UnknownRelayBlock`, `StateUnavailable`, `InvalidBlock` and `SandboxError` from the runtime,
+        `ContextDivergence` when the block does not execute as it was authored, and `ValueError` for a slot that is
+        not after the parent's.
+        """
+        parent_block = self._best if parent is None else self.block(parent)
+        slot = parent_block.slot + 1 if slot is None else slot
+        if slot <= parent_block.slot:
+            raise ValueError(f"slot {slot} is not after slot {parent_block.slot} of the parent")
+        runtime = self.runtime(parent_block)
+        inherent = ParachainsInherentData(
+            self._bitfields(parent_block), tuple(candidates), (), parent_block.header
+        )
+        proposal, log = self._author(parent_block, slot, runtime, inherent, extrinsics)
+        self._check(parent_block, runtime, proposal.block)
+        block = self._import(parent_block, slot, runtime, proposal, candidates)
+        taken = set(block.backed)
+        refused = tuple(
+            explain_drop(self, candidate, parent_block, log)
+            for candidate in candidates
+            if candidate not in taken
+        )
+        return AuthoredBlock(
+            block,
+            refused,
+            proposal.block.extrinsics,
+            proposal.dispatch_results,
+            proposal.refused,
+            log,
+        )
+
+    def await_scheduling(self, para_ids: Sequence[int]) -> tuple[AuthoredBlock, ...]:
+        """Build empty blocks until every para is scheduled on a core.
+
+        Paras of the genesis are scheduled from the first change of the session on. A session may be hours, so
+        slots are skipped: BABE changes epochs, and with them sessions, by slot. Raises `UnsuitableRelayChain`.
+        """
+        built = [self.build_block() for _ in range(2)]
+        first_session = self.host(self.genesis).session_index_for_child()
+        skipped = max(self.epoch_length - 4, 0)
+        slot = self._best.slot + 1 + skipped
+        while len(built) < self.config.scheduling_blocks + min(self.epoch_length, 20):
+            built.append(self.build_block(slot=slot))
+            slot += 1
+            session_changed = self.host(self._best).session_index_for_child() > first_session
+            if session_changed and all(self._is_scheduled(para_id) for para_id in para_ids):
+                return tuple(built)
+        waiting = [para_id for para_id in para_ids if not self._is_scheduled(para_id)]
+        raise UnsuitableRelayChain(
+            f"para {waiting[0]} is on no core after {len(built)} blocks"
+            if waiting
+            else f"the session has not changed in {len(built)} blocks"
+        )
+
+    def _is_scheduled(self, para_id: int) -> bool:
+        cores = self.host(self._best).availability_cores()
+        return any(isinstance(core, Scheduled) and core.para_id == para_id for core in cores)
+
+    def _bitfields(self, parent: RelayBlock) -> tuple[SignedBitfield, ...]:
+        host = self.host(parent)
+        bits = [isinstance(core, Occupied) for core in host.availability_cores()]
+        if not any(bits):
+            return ()
+        context = self.signing_context(parent)
+        return tuple(
+            sign_bitfield(bits, index, self._by_key[key].keypair, context)
+            for index, key in enumerate(host.validators())
+        )
+
+    def _author(
+        self,
+        parent: RelayBlock,
+        slot: int,
+        runtime: WasmRuntime,
+        inherent: ParachainsInherentData,
+        extrinsics: Sequence[bytes],
+    ) -> tuple[Proposal, tuple[LogLine, ...]]:
+        layout = self._layout(runtime)
+        state = Externalities.recording(self.database.state_at(parent.state_root), parent.state_root, layout)
+        context = AuthoringContext(state, version_of=self._version_of, max_level=DEBUG)
+        authorities = _authorities.decode(self.state(parent).get(relay_keys.AUTHORITIES) or b"\x00")
+        pre_digest = SecondaryPlainPreDigest(slot % max(len(authorities), 1), slot)
+        proposal = propose(
+            runtime,
+            parent.header,
+            (PreRuntime(BABE, pre_digest.encode()),),
+            context,
+            relay_inherent_data(inherent, slot=slot, slot_duration=self.slot_duration),
+            extrinsics,
+            layout=layout,
+            state_version=layout.state_version,
+            max_pov_size=UNLIMITED,
+        )
+        return proposal, tuple(context.lines)
+
+    def _check(self, parent: RelayBlock, runtime: WasmRuntime, block: Block) -> None:
+        """Execute a block as any other node would. Raises `ContextDivergence` if that fails."""
+        layout = self._layout(runtime)
+        state = Externalities.recording(self.database.state_at(parent.state_root), parent.state_root, layout)
+        try:
+            runtime.call(
+                "Core_execute_block", block.encode(), ImportContext(state, version_of=self._version_of)
+            )
+        except (SandboxError, InvalidBlock) as error:
+            raise ContextDivergence("authoring", "Core_execute_block", str(error)) from error
+
+    def _import(
+        self,
+        parent: RelayBlock,
+        slot: int,
+        runtime: WasmRuntime,
+        proposal: Proposal,
+        candidates: Sequence[BackedCandidate],
+    ) -> RelayBlock:
+        changes = proposal.changes
+        if changes.changes.children:
+            raise UnsuitableRelayChain("the runtime wrote a child trie, which this node does not keep")
+        header = proposal.block.header
+        self.database.insert(changes.root, changes.nodes)
+        new_code = dict(changes.changes.top).get(CODE)
+        self._runtime_at[header.hash()] = runtime if new_code is None else self._runtime(new_code)
+        bare = RelayBlock(header, header.hash(), slot, (), (), ())
+        host = self.host(bare)
+        events = host.candidate_events()
+        backed = {event.candidate.hash() for event in events if isinstance(event, CandidateBacked)}
+        included = {event.candidate.hash() for event in events if isinstance(event, CandidateIncluded)}
+        block = replace(
+            bare,
+            backed=tuple(candidate for candidate in candidates if candidate.candidate.hash() in backed),
+            included=tuple(candidate for candidate in parent.pending if candidate.hash() in included),
+            pending=self._pending(host),
+        )
+        self._blocks[block.hash] = block
+        if block.number > self._best.number:
+            self._best = block
+            self._finalize(block)
+        return block
+
+    def _pending(self, host: ParachainHost) -> tuple[CommittedCandidateReceipt, ...]:
+        occupied = [core for core in host.availability_cores() if isinstance(core, Occupied)]
+        found = (host.candidate_pending_availability(core.candidate_descriptor.para_id) for core in occupied)
+        return tuple(receipt for receipt in found if receipt is not None)
+
+    def _finalize(self, best: RelayBlock) -> None:
+        """Finalize at the configured distance behind `best`; drop states further back than are kept."""
+        chain = [best]
+        while chain[-1].number > len(self._canonical):
+            chain.append(self._blocks[chain[-1].parent_hash])
+        if chain[-1].parent_hash != self._canonical[-1] and chain[-1].hash != self._canonical[-1]:
+            return  # the best chain has abandoned a finalized block
+        newest = best.number - self.config.finality_lag
+        self._canonical += [
+            block.hash for block in reversed(chain) if len(self._canonical) <= block.number <= newest
+        ]
+        oldest = self.finalized.number - self.config.state_pruning
+        for block in [self._blocks[hash_] for hash_ in self._runtime_at]:
+            if block.number <= oldest:
+                del self._runtime_at[block.hash]
+                self.database.release(block.state_root)
+
+    def _layout(self, runtime: WasmRuntime) -> Layout:
+        return Layout(BLAKE2B_256, runtime.version.state_version)
+
+    def _runtime(self, code: bytes) -> WasmRuntime:
+        code_hash = blake2_256(code)
+        if code_hash not in self._runtimes:
+            self._runtimes[code_hash] = WasmRuntime(code, cache=self._cache)
+        return self._runtimes[code_hash]
+
+    def _code_by_hash(self, code_hash: bytes) -> bytes | None:
+        return self.host(self._best).validation_code_by_hash(code_hash)
+
+
+def _with_core_index(backed: BackedCandidate, core: int) -> BackedCandidate:
+    """The core in eight bits behind the votes: ``BackedCandidate::inject_core_index``."""
+    bits = tuple(bool(core >> bit & 1) for bit in range(CORE_INDEX_BITS))
+    return replace(backed, validator_indices=(*backed.validator_indices, *bits))
+
+
+_babe_times = tuple_of(u64, u64)
