@@ -130,6 +130,11 @@ class HostFunction(Generic[P, R]):
         raise NoExternalities(self.name)
 
     @property
+    def answered_by(self) -> HostFunction[..., Any]:
+        """The function whose answer a context gives: this one, unless it is another's wire form."""
+        return self
+
+    @property
     def pure_implementation(self) -> Callable[P, R]:
         """The process-wide implementation of a pure function; `TypeError` for one that is not pure."""
         if not self.pure:

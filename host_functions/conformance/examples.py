@@ -162,6 +162,7 @@ def calls_of(function: HostFunction[..., Any], state_version: int) -> st.SearchS
         "value_out": st.integers(0, 40).map(lambda size: bytearray(b"\xee" * size)),
         "value_offset": st.integers(0, 40),
         "limit": st.none() | st.integers(0, 4),
+        "cursor": st.none() | key,
     }
     arguments = [by_name.get(name, key) for name in function.parameters]
     return st.tuples(*arguments).map(lambda drawn: Call(function, drawn))

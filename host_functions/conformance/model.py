@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from host_functions.abi import MultiRemovalResults
+from host_functions.abi import MultiRemovalResults, RemovalCounts
 from host_functions.state_machine.genesis import Storage
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.scale import compact_u32, encode_compact
@@ -80,9 +80,12 @@ class ModelState:
         self.clear_prefix(prefix, None)
 
     def clear_prefix(self, prefix: bytes, limit: int | None) -> MultiRemovalResults:
+        return in_short(self.clear_prefix_from(prefix, limit, None))
+
+    def clear_prefix_from(self, prefix: bytes, limit: int | None, cursor: bytes | None) -> RemovalCounts:
         if prefix.startswith(CHILD_KEYS) or CHILD_KEYS.startswith(prefix):
-            return MultiRemovalResults(all_removed=True, loops=0)
-        return clear_prefix(self.backend, self.changes, prefix, limit)
+            return RemovalCounts(None, 0, 0, 0)
+        return clear_prefix(self.backend, self.changes, prefix, limit, cursor)
 
     def next_key(self, key: bytes) -> bytes | None:
         return min((other for other in merged(self.backend, self.changes) if other > key), default=None)
@@ -150,12 +153,22 @@ class ModelState:
     def child_storage_kill(self, storage_key: bytes, limit: int | None) -> MultiRemovalResults:
         return self.child_clear_prefix(storage_key, b"", limit)
 
+    def child_storage_kill_from(
+        self, storage_key: bytes, limit: int | None, cursor: bytes | None
+    ) -> RemovalCounts:
+        return self.child_clear_prefix_from(storage_key, b"", limit, cursor)
+
     def child_clear_prefix_version_1(self, storage_key: bytes, prefix: bytes) -> None:
         self.child_clear_prefix(storage_key, prefix, None)
 
     def child_clear_prefix(self, storage_key: bytes, prefix: bytes, limit: int | None) -> MultiRemovalResults:
+        return in_short(self.child_clear_prefix_from(storage_key, prefix, limit, None))
+
+    def child_clear_prefix_from(
+        self, storage_key: bytes, prefix: bytes, limit: int | None, cursor: bytes | None
+    ) -> RemovalCounts:
         backend = self.storage.children.get(storage_key, {})
-        return clear_prefix(backend, self.child_changes.setdefault(storage_key, {}), prefix, limit)
+        return clear_prefix(backend, self.child_changes.setdefault(storage_key, {}), prefix, limit, cursor)
 
     def child_next_key(self, storage_key: bytes, key: bytes) -> bytes | None:
         return min((other for other in self.child(storage_key) if other > key), default=None)
@@ -187,11 +200,24 @@ def copy_out(value: bytes | None, value_out: bytearray, value_offset: int) -> in
 
 
 def clear_prefix(
-    backend: Mapping[bytes, bytes], changes: Overlay, prefix: bytes, limit: int | None
-) -> MultiRemovalResults:
-    """All of the overlay under ``prefix``, and the first ``limit`` of the backend, deleted before or not."""
-    changes.update({key: None for key in changes if key.startswith(prefix)})
-    found = sorted(key for key in backend if key.startswith(prefix))
+    backend: Mapping[bytes, bytes],
+    changes: Overlay,
+    prefix: bytes,
+    limit: int | None,
+    cursor: bytes | None,
+) -> RemovalCounts:
+    """All of the overlay under ``prefix``, and the first ``limit`` of the backend from ``cursor`` on, deleted
+    before or not."""
+    written = {key: value for key, value in changes.items() if key.startswith(prefix)}
+    unique = sum(value is not None for value in written.values())
+    changes.update(dict.fromkeys(written))
+    found = sorted(key for key in backend if key.startswith(prefix) and key >= (cursor or b""))
     removed = found[:limit]
+    deleted = sum(changes.get(key, b"") is not None for key in removed)
     changes.update(dict.fromkeys(removed))
-    return MultiRemovalResults(all_removed=len(removed) == len(found), loops=len(removed))
+    left = found[len(removed)] if len(removed) < len(found) else None
+    return RemovalCounts(left, deleted, unique + deleted, len(removed))
+
+
+def in_short(counts: RemovalCounts) -> MultiRemovalResults:
+    return MultiRemovalResults(all_removed=counts.cursor is None, loops=counts.loops)

@@ -86,7 +86,7 @@ class HostContext:
         """The implementation of ``function`` here. Raises `MissingHostFunction`."""
         implementation = self._bound.get(function)
         if implementation is None:
-            implementation = self._bound[function] = self._find(function)
+            implementation = self._bound[function] = self._find(function.answered_by)
         return implementation
 
     def _find(self, function: AnyFunction) -> AnyImplementation:
@@ -130,6 +130,8 @@ class OverriddenContext(HostContext):
         for function in replacements:
             if not isinstance(function, HostFunction):
                 raise TypeError(f"override() takes host functions as keys, not {function!r}")
+            if function.answered_by is not function:
+                raise TypeError(f"{function.name} is a wire form: override {function.answered_by.name}")
         self.base = base
         self._replacements = dict(replacements)
 

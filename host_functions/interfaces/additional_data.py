@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from host_functions.abi import Wire
+from host_functions.abi import Into, Wire
 from host_functions.declare import host_function
 
-HashInto = Annotated[bytes | None, Wire((), "out", into="i32")]
+HashInto = Annotated[bytes | None, Wire((), "out", into=Into.FLAG)]
 """32 bytes written into a buffer of the guest and 1, or 0 when there is nothing to commit to."""
 
 

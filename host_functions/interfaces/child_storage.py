@@ -4,7 +4,7 @@
 storage_key.
 """
 
-from host_functions.abi import U32, Bool, Buffer, Bytes, OptionBytes, OptionU32, Removal
+from host_functions.abi import U32, Bool, Buffer, Bytes, OptionBytes, OptionU32, Removal, RemovedFrom
 from host_functions.declare import host_function
 
 _INTERFACE = "default_child_storage"
@@ -45,6 +45,11 @@ def storage_kill(storage_key: Bytes, limit: OptionU32) -> Removal:
     """Delete the child trie, at most ``limit`` keys of the backend."""
 
 
+@host_function(_INTERFACE, version=4, method="storage_kill")
+def storage_kill_from(storage_key: Bytes, limit: OptionU32, cursor: OptionBytes) -> RemovedFrom:
+    """As `storage_kill`, beginning in the backend with the key ``cursor`` that an earlier call returned."""
+
+
 @host_function(_INTERFACE)
 def exists(storage_key: Bytes, key: Bytes) -> Bool:
     """Whether ``key`` has a value in the child trie."""
@@ -58,6 +63,13 @@ def clear_prefix_version_1(storage_key: Bytes, prefix: Bytes) -> None:
 @host_function(_INTERFACE, version=2)
 def clear_prefix(storage_key: Bytes, prefix: Bytes, limit: OptionU32) -> Removal:
     """As `storage.clear_prefix`, in the child trie."""
+
+
+@host_function(_INTERFACE, version=3, method="clear_prefix")
+def clear_prefix_from(
+    storage_key: Bytes, prefix: Bytes, limit: OptionU32, cursor: OptionBytes
+) -> RemovedFrom:
+    """As `storage.clear_prefix_from`, in the child trie."""
 
 
 @host_function(_INTERFACE, version=1, method="root")

@@ -7,10 +7,10 @@ absent*. It never allocates in the guest.
 
 from typing import Annotated
 
-from host_functions.abi import Bytes, Wire
+from host_functions.abi import Bytes, Into, Wire
 from host_functions.declare import host_function
 
-ValueInto = Annotated[bytes | None, Wire((), "out", into="i64")]
+ValueInto = Annotated[bytes | None, Wire((), "out", into=Into.PREFIX)]
 """The value, written into a buffer of the guest; full length, or -1, as ``i64``."""
 
 

@@ -4,7 +4,7 @@ Keys under ``:child_storage:`` belong to child tries and are refused by `set` an
 blobs import them; `root` and `clear_prefix` name the newest, older versions carry their number.
 """
 
-from host_functions.abi import U32, Bool, Buffer, Bytes, OptionBytes, OptionU32, Removal
+from host_functions.abi import U32, Bool, Buffer, Bytes, OptionBytes, OptionU32, Removal, RemovedFrom
 from host_functions.declare import host_function
 
 
@@ -43,6 +43,11 @@ def clear_prefix_version_1(prefix: Bytes) -> None:
 @host_function("storage", version=2)
 def clear_prefix(prefix: Bytes, limit: OptionU32) -> Removal:
     """Delete keys starting with ``prefix``: all of the overlay, and at most ``limit`` of the backend."""
+
+
+@host_function("storage", version=3, method="clear_prefix")
+def clear_prefix_from(prefix: Bytes, limit: OptionU32, cursor: OptionBytes) -> RemovedFrom:
+    """As `clear_prefix`, beginning in the backend with the key ``cursor`` that an earlier call returned."""
 
 
 @host_function("storage")

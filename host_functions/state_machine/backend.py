@@ -79,10 +79,10 @@ class TrieReader:
         except TrieError as error:
             raise self._refuse(error, key) from error
 
-    def keys(self, prefix: bytes) -> Iterator[bytes]:
-        """The keys under ``prefix`` in order. Loads nodes as it goes, and no values."""
+    def keys(self, prefix: bytes, start: bytes | None = None) -> Iterator[bytes]:
+        """The keys under ``prefix``, from ``start`` on, in order. Loads nodes as it goes, and no values."""
         try:
-            yield from iterate_keys(self._store, self.root, self._layout, prefix=prefix)
+            yield from iterate_keys(self._store, self.root, self._layout, prefix, start=start)
         except TrieError as error:
             raise self._refuse(error, prefix) from error
 

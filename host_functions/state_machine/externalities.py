@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from host_functions.abi import MultiRemovalResults
+from host_functions.abi import MultiRemovalResults, RemovalCounts
 from host_functions.state_machine.backend import FullBackend, TrieBackend, TrieReader
 from host_functions.state_machine.errors import OpenHostTransaction
 from host_functions.state_machine.overlay import UNCHANGED, Changes, ChangeSet, Overlay, Unchanged
@@ -114,10 +114,13 @@ class Externalities:
 
     def clear_prefix(self, prefix: bytes, limit: int | None) -> MultiRemovalResults:
         """Deletes; a prefix that covers keys of child roots (so also the empty one) removes nothing."""
+        return _in_short(self.clear_prefix_from(prefix, limit, None))
+
+    def clear_prefix_from(self, prefix: bytes, limit: int | None, cursor: bytes | None) -> RemovalCounts:
         if is_child_storage_key(prefix) or CHILD_PREFIX.startswith(prefix):
-            return MultiRemovalResults(all_removed=True, loops=0)
+            return RemovalCounts(cursor=None, backend=0, unique=0, loops=0)
         self._computed = {}
-        return _clear_prefix(self._top, self.backend.top, prefix, limit)
+        return _clear_prefix(self._top, self.backend.top, prefix, limit, cursor)
 
     def next_key(self, key: bytes) -> bytes | None:
         return _next_key(self._top, self.backend.top, key)
@@ -173,12 +176,23 @@ class Externalities:
     def child_storage_kill(self, storage_key: bytes, limit: int | None) -> MultiRemovalResults:
         return self.child_clear_prefix(storage_key, b"", limit)
 
+    def child_storage_kill_from(
+        self, storage_key: bytes, limit: int | None, cursor: bytes | None
+    ) -> RemovalCounts:
+        return self.child_clear_prefix_from(storage_key, b"", limit, cursor)
+
     def child_clear_prefix_version_1(self, storage_key: bytes, prefix: bytes) -> None:
         self.child_clear_prefix(storage_key, prefix, None)
 
     def child_clear_prefix(self, storage_key: bytes, prefix: bytes, limit: int | None) -> MultiRemovalResults:
+        return _in_short(self.child_clear_prefix_from(storage_key, prefix, limit, None))
+
+    def child_clear_prefix_from(
+        self, storage_key: bytes, prefix: bytes, limit: int | None, cursor: bytes | None
+    ) -> RemovalCounts:
         self._computed = {}
-        return _clear_prefix(self._overlay.child(storage_key), self.backend.child(storage_key), prefix, limit)
+        changed, backend = self._overlay.child(storage_key), self.backend.child(storage_key)
+        return _clear_prefix(changed, backend, prefix, limit, cursor)
 
     def child_next_key(self, storage_key: bytes, key: bytes) -> bytes | None:
         return _next_key(self._overlay.children.get(storage_key), self.backend.child(storage_key), key)
@@ -304,19 +318,24 @@ def _next_key(changed: ChangeSet | None, backend: TrieReader, key: bytes) -> byt
 
 
 def _clear_prefix(
-    changed: ChangeSet, backend: TrieReader, prefix: bytes, limit: int | None
-) -> MultiRemovalResults:
-    """Delete all changed keys under ``prefix`` and at most ``limit`` of the backend's.
+    changed: ChangeSet, backend: TrieReader, prefix: bytes, limit: int | None, cursor: bytes | None
+) -> RemovalCounts:
+    """Delete all changed keys under ``prefix`` and at most ``limit`` of the backend's, from ``cursor`` on.
 
-    The backend does not see deletions, so keys already deleted in the overlay count: with the same limit a
-    second call in the same block loops over the same keys.
+    The backend does not see deletions, so keys already deleted in the overlay count: with the same limit and
+    no cursor a second call in the same block loops over the same keys.
     """
-    changed.clear_prefix(prefix)
-    loops = 0
-    for key in backend.keys(prefix):
+    overlay = changed.clear_prefix(prefix)
+    loops = deleted = 0
+    for key in backend.keys(prefix, cursor):
         if loops == limit:
-            return MultiRemovalResults(all_removed=False, loops=loops)
+            return RemovalCounts(key, deleted, overlay + deleted, loops)
         if changed.changes.get(key, UNCHANGED) is not None:
             changed.set(key, None)
+            deleted += 1
         loops += 1
-    return MultiRemovalResults(all_removed=True, loops=loops)
+    return RemovalCounts(None, deleted, overlay + deleted, loops)
+
+
+def _in_short(counts: RemovalCounts) -> MultiRemovalResults:
+    return MultiRemovalResults(all_removed=counts.cursor is None, loops=counts.loops)

@@ -125,10 +125,16 @@ class ChangeSet:
         self.changes[key] = vector
         vector.append(item)
 
-    def clear_prefix(self, prefix: bytes) -> None:
-        """Delete every changed key under ``prefix``. Keys of the backend are the caller's to delete."""
+    def clear_prefix(self, prefix: bytes) -> int:
+        """Delete every changed key under ``prefix``; how many had a value.
+
+        Keys of the backend are the caller's to delete.
+        """
+        with_value = 0
         for key in self._under(prefix):
+            with_value += self.changes[key] is not None
             self.set(key, None)
+        return with_value
 
     def after(self, key: bytes) -> Iterator[tuple[bytes, bool]]:
         """Changed keys greater than ``key`` in order, with whether they have a value. Do not write meanwhile."""

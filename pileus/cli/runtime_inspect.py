@@ -18,6 +18,7 @@ from host_functions.executor.wasm import InvalidCode, WasmBlob, parse_blob
 from host_functions.executor.wasm.blob import FunctionImport
 from host_functions.executor.wasm.helper import HELPED
 from host_functions.executor.wasm.marshal import OWN_BINDINGS, binding_of
+from host_functions.executor.wasm.style import calling_style
 from host_functions.interfaces import keystore
 from pileus.chain_spec import RuntimeFile, version_of
 from pileus.cli.chain_files import (
@@ -71,7 +72,7 @@ def runtime_inspect(file: RuntimeArgument, as_json: JsonOption = False) -> None:
 def inspect(file: RuntimeFile, code: bytes, blob: WasmBlob) -> dict[str, Any]:
     """Everything the verb shows, as JSON values and bytes."""
     kind, _ = split_magic(code)
-    style, style_problem = calling_style(blob)
+    style, style_problem = style_report(blob)
     return {
         "chain": None if file.spec is None else {"name": file.spec.name, "id": file.spec.id},
         **version_report(code, blob),
@@ -92,10 +93,10 @@ def inspect(file: RuntimeFile, code: bytes, blob: WasmBlob) -> dict[str, Any]:
     }
 
 
-def calling_style(blob: WasmBlob) -> tuple[str | None, str | None]:
+def style_report(blob: WasmBlob) -> tuple[str | None, str | None]:
     """The style, or why there is none."""
     try:
-        return blob.calling_style.value, None
+        return calling_style(blob).value, None
     except InvalidCode as error:
         return None, str(error)
 
@@ -157,6 +158,8 @@ def served(name: str, blob: WasmBlob) -> tuple[str, str]:
     if function in OWN_BINDINGS:
         return EXECUTOR, EXECUTOR
     pvf = NODE if answers(ValidationContext, name) else STUB
+    function = function.answered_by
+    name = function.name
     if function in functions_of(keystore):
         return KEYSTORE, pvf
     if answers(ImportContext, name) and answers(AuthoringContext, name):

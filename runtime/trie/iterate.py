@@ -34,10 +34,19 @@ def iterate(
 
 
 def iterate_keys(
-    store: NodeStore, root: bytes, layout: Layout, prefix: bytes = b"", after: bytes | None = None
+    store: NodeStore,
+    root: bytes,
+    layout: Layout,
+    prefix: bytes = b"",
+    after: bytes | None = None,
+    *,
+    start: bytes | None = None,
 ) -> Iterator[bytes]:
-    """The keys that `iterate` yields; detached values are not loaded (nor recorded)."""
-    for key, _, _ in walk_entries(store, root, layout, prefix, after):
+    """The keys that `iterate` yields; detached values are not loaded (nor recorded).
+
+    ``start``: the first key that may be yielded, where ``after`` is the last that may not.
+    """
+    for key, _, _ in walk_entries(store, root, layout, prefix, after, start=start):
         yield key
 
 
@@ -53,6 +62,7 @@ def walk_entries(
     prefix: bytes = b"",
     after: bytes | None = None,
     *,
+    start: bytes | None = None,
     skip_missing: bool = False,
 ) -> Iterator[tuple[bytes, bytes | None, bytes]]:
     """``(key, value, value_hash)`` per entry: the value when it is inline, else its hash (empty when unused).
@@ -62,11 +72,13 @@ def walk_entries(
     """
     wanted = prefix.hex()
     # No key lies between `after` and `after ++ 00`, so the walk starts there, as the reference does.
-    start = wanted if after is None else max(wanted, after.hex() + "00")
-    if not start.startswith(wanted):
+    first = wanted if after is None else max(wanted, after.hex() + "00")
+    if start is not None:
+        first = max(first, start.hex())
+    if not first.startswith(wanted):
         return
     pieces: list[str] = []
-    stack = _seek(store, root, layout, wanted, start, pieces)
+    stack = _seek(store, root, layout, wanted, first, pieces)
     while stack:
         piece, depth, reference = stack.pop()
         try:

@@ -71,6 +71,7 @@ ext_storage_clear_version_1(i64)
 ext_storage_exists_version_1(i64)->i32
 ext_storage_clear_prefix_version_1(i64)
 ext_storage_clear_prefix_version_2(i64,i64)->i64
+ext_storage_clear_prefix_version_3(i64,i64,i64)->i64
 ext_storage_append_version_1(i64,i64)
 ext_storage_root_version_1()->i64
 ext_storage_root_version_2(i32)->i64
@@ -86,9 +87,11 @@ ext_default_child_storage_clear_version_1(i64,i64)
 ext_default_child_storage_storage_kill_version_1(i64)
 ext_default_child_storage_storage_kill_version_2(i64,i64)->i32
 ext_default_child_storage_storage_kill_version_3(i64,i64)->i64
+ext_default_child_storage_storage_kill_version_4(i64,i64,i64)->i64
 ext_default_child_storage_exists_version_1(i64,i64)->i32
 ext_default_child_storage_clear_prefix_version_1(i64,i64)
 ext_default_child_storage_clear_prefix_version_2(i64,i64,i64)->i64
+ext_default_child_storage_clear_prefix_version_3(i64,i64,i64,i64)->i64
 ext_default_child_storage_root_version_1(i64)->i64
 ext_default_child_storage_root_version_2(i64,i32)->i64
 ext_default_child_storage_next_key_version_1(i64,i64)->i64

@@ -347,10 +347,6 @@ def test_signatures_are_checked_before_anything_runs() -> None:
             '(func (export "b") (param i32) (result i64) (i64.const 0)))',
             "mixes calling styles",
         ),
-        (
-            '(module (memory (export "memory") 1) (func (export "b") (param i32) (result i64) (i64.const 0)))',
-            "RFC-145",
-        ),
         ('(module (func (export "a") (param i32 i32) (result i64) (i64.const 0)))', "0 memories"),
         (
             '(module (memory 1) (func (export "a") (param i32 i32) (result i64) (i64.const 0)))',

@@ -6,6 +6,7 @@ threads may run the same blob; `current_execution` is therefore local to the tas
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
@@ -29,14 +30,38 @@ PANIC_MARK: Final = "panicked at"
 class Execution:
     """State of one call. The guest's memory and heap are known only once its instance exists."""
 
-    __slots__ = ("allocator", "context", "entry_point", "failure", "helper", "last_error", "memory")
+    __slots__ = (
+        *(
+            "allocator",
+            "argument",
+            "context",
+            "cursor",
+            "entry_point",
+            "failure",
+            "helper",
+            "last_error",
+            "memory",
+        ),
+        "state_version",
+    )
 
     memory: GuestMemory
     allocator: Heap
 
-    def __init__(self, entry_point: str, context: HostContext) -> None:
+    def __init__(
+        self,
+        entry_point: str,
+        context: HostContext,
+        argument: bytes = b"",
+        state_version: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.entry_point = entry_point
+        self.argument = argument
         self.context = context
+        self.state_version = state_version
+        """The state version in which this runtime writes, where a host function is not told."""
+        self.cursor: bytes | None = None
+        """Where a removal stopped, kept for a guest whose buffer was too small."""
         self.failure: BaseException | None = None
         """What a host function raised. The guest stops with a trap; this is what the caller gets instead."""
         self.helper: Helper | None = None

@@ -1,9 +1,10 @@
 """From the declaration of a host function to what its Wasm import does.
 
 A *binding* takes the execution and the raw arguments as unsigned numbers, decodes them from the guest's memory
-by the `Wire` marks of the declaration, asks the execution's context, and encodes the answer into a buffer it
-allocates on the guest's heap. The executor itself answers the functions that concern the instance: the
-allocator and the panic handler; it also listens to the log, because that is where panics announce themselves.
+by the `Wire` marks of the declaration, asks the execution's context, and encodes the answer into a buffer: in
+the legacy style one that it allocates on the guest's heap, in that of [RFC-145] one that the guest passed. The
+executor itself answers the functions that concern the instance: the allocator, the input and the panic
+handler; it also listens to the log, because that is where panics announce themselves.
 
 Follows ``sp_runtime_interface::pass_by`` [sp-runtime-interface]: bytes after a SCALE-encoded argument are
 ignored, and an argument that does not decode stops the guest.
@@ -14,15 +15,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from host_functions.abi import Wire, wasm_signature, wire_of
+from host_functions.abi import Into, Wire, WireForm, wasm_signature, wire_of
 from host_functions.declare import HostFunction, registry
 from host_functions.errors import HostError, MissingHostFunction
 from host_functions.executor.wasm.blob import FunctionImport, FunctionType
 from host_functions.executor.wasm.errors import InvalidCode
 from host_functions.executor.wasm.execution import Execution, text
+from host_functions.executor.wasm.into import Encoder, into_encoder
 from host_functions.executor.wasm.memory import GuestFault, GuestMemory
 from host_functions.executor.wasm.wire_codecs import WIRE_CODECS
-from host_functions.interfaces import allocator, logging, panic_handler
+from host_functions.interfaces import allocator, guest_allocates, logging, panic_handler
 from runtime.primitives.scale import ScaleError
 
 __all__ = ["Binding", "binding_of"]
@@ -31,7 +33,6 @@ Binding = Callable[..., int | None]
 """``(execution, *raw arguments) -> raw result``; all numbers unsigned."""
 
 Decoder = Callable[[GuestMemory, int], Any]
-Encoder = Callable[[Execution, Any, tuple[int, ...]], int | None]
 
 LOW: Final = 0xFFFF_FFFF
 ABSENT: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -71,6 +72,23 @@ def _free(execution: Execution, pointer: int) -> None:
     execution.allocator.deallocate(pointer)
 
 
+def _input_read(execution: Execution, buffer: int) -> None:
+    argument = execution.argument
+    if buffer >> 32 < len(argument):
+        raise GuestFault(f"the buffer holds {buffer >> 32} bytes, the input has {len(argument)}")
+    execution.memory.write(buffer & LOW, argument)
+
+
+_encode_last_cursor: Final = into_encoder(Into.WHOLE, 0, guest_allocates.last_cursor.name)
+
+
+def _last_cursor(execution: Execution, *raw: int) -> int | None:
+    written = _encode_last_cursor(execution, execution.cursor, raw)
+    if execution.cursor is not None and raw[-1] >> 32 >= len(execution.cursor):
+        execution.cursor = None
+    return written
+
+
 def _abort_on_panic(execution: Execution, message: int) -> None:
     raise execution.panic(_read_fat(execution.memory, message))
 
@@ -85,6 +103,8 @@ def _log(execution: Execution, level: int, target: int, message: int) -> None:
 OWN_BINDINGS: Final[dict[HostFunction[..., Any], Binding]] = {
     allocator.malloc: _malloc,
     allocator.free: _free,
+    guest_allocates.input_read: _input_read,
+    guest_allocates.last_cursor: _last_cursor,
     panic_handler.abort_on_panic: _abort_on_panic,
     logging.log: _log,
 }
@@ -93,10 +113,12 @@ OWN_BINDINGS: Final[dict[HostFunction[..., Any], Binding]] = {
 
 
 def _marshalled(function: HostFunction[..., Any]) -> Binding:
+    if isinstance(function, WireForm):
+        return _marshalled_form(function)
     wires = [wire_of(annotation) for annotation in function.parameters.values()]
     decoders = [_decoder(wire) for wire in wires]
     buffers = tuple(index for index, wire in enumerate(wires) if wire.form == "out")
-    encode = _nothing if function.result is type(None) else _encoder(wire_of(function.result), function.name)
+    encode = _encoder_of(function)
 
     def binding(execution: Execution, *raw: int) -> int | None:
         implementation = execution.context.resolve(function)
@@ -106,6 +128,33 @@ def _marshalled(function: HostFunction[..., Any]) -> Binding:
         result = implementation(*arguments)
         for index in buffers:
             memory.write(raw[index] & LOW, arguments[index])
+        return encode(execution, result, raw)
+
+    return binding
+
+
+def _marshalled_form(form: WireForm[..., Any]) -> Binding:
+    """As `_marshalled`, for a form whose parameters are not those of the function that is asked."""
+    function = form.answered_by
+    decoders = [
+        (name, _decoder(wire_of(annotation)), place)
+        for place, (name, annotation) in enumerate(form.parameters.items())
+    ]
+    asked = [entry for entry in decoders if entry[0] in function.parameters]
+    own = [entry for entry in decoders if entry[0] not in function.parameters]
+    in_state_version = "state_version" in function.parameters and "state_version" not in form.parameters
+    encode, select = _encoder_of(form), form.select
+
+    def binding(execution: Execution, *raw: int) -> int | None:
+        implementation = execution.context.resolve(function)
+        memory = execution.memory
+        arguments = {name: decode(memory, raw[place]) for name, decode, place in asked}
+        if in_state_version:
+            arguments["state_version"] = execution.state_version()
+        # By position: what replaces a function may name its parameters as it likes.
+        result = implementation(*[arguments[name] for name in function.parameters])
+        if select is not None:
+            result = select(result, *[decode(memory, raw[place]) for _, decode, place in own])
         return encode(execution, result, raw)
 
     return binding
@@ -125,6 +174,10 @@ def _decoder(wire: Wire) -> Decoder:
         return lambda memory, address: memory.read(address, size)
     if wire.form == "value":
         return lambda memory, value: value
+    if wire.form == "optional":
+        return _read_optional
+    if wire.form == "optional fat":
+        return lambda memory, pointer: None if pointer == ABSENT else _read_fat(memory, pointer)
     decode = WIRE_CODECS[wire.scale].decode_prefix
 
     def decoder(memory: GuestMemory, pointer: int) -> Any:
@@ -134,6 +187,20 @@ def _decoder(wire: Wire) -> Decoder:
             raise GuestFault(f"undecodable argument: {error}") from None
 
     return decoder
+
+
+def _read_optional(memory: GuestMemory, value: int) -> int | None:
+    if value == ABSENT:
+        return None
+    if value > LOW:
+        raise GuestFault(f"{value - (1 << 64) if value >> 63 else value} is neither a 32-bit number nor -1")
+    return value
+
+
+def _encoder_of(function: HostFunction[..., Any]) -> Encoder:
+    if function.result is type(None):
+        return _nothing
+    return _encoder(wire_of(function.result), function.name)
 
 
 def _nothing(execution: Execution, value: None, raw: tuple[int, ...]) -> None:
@@ -148,7 +215,7 @@ def _allocate(execution: Execution, data: bytes) -> int:
 
 def _encoder(wire: Wire, name: str) -> Encoder:
     if wire.into is not None:
-        return _into_encoder(wire.into)
+        return into_encoder(wire.into, wire.size, name)
     if wire.form == "value":
         mask = LOW if wire.types == ("i32",) else ABSENT
         return lambda execution, value, raw: int(value) & mask
@@ -170,16 +237,3 @@ def _encoder(wire: Wire, name: str) -> Encoder:
         return _allocate(execution, data) | len(data) << 32
 
     return scale
-
-
-def _into_encoder(result_type: str) -> Encoder:
-    def into(execution: Execution, value: bytes | None, raw: tuple[int, ...]) -> int:
-        address, length = raw[-1] & LOW, raw[-1] >> 32
-        if value is None:
-            return 0 if result_type == "i32" else ABSENT
-        if result_type == "i32" and length < len(value):
-            raise GuestFault(f"the buffer holds {length} bytes, the result has {len(value)}")
-        execution.memory.write(address, value[:length])
-        return 1 if result_type == "i32" else len(value)
-
-    return into

@@ -1,10 +1,10 @@
 """A Wasm blob as a `Runtime`: compiled once, a fresh instance per call.
 
-A call allocates the argument on the guest's heap, enters the function with its address and length, and reads
-the result where the returned packed pointer says. Nothing survives the call but what the context keeps.
+A call in the legacy style allocates the argument on the guest's heap and enters the function with its address
+and length; in the style of [RFC-145] it enters with the length, and the guest fetches the argument. The result
+is read where the returned packed pointer says. Nothing survives the call but what the context keeps.
 
 Follows ``sc_executor_wasmtime`` with ``InstantiationStrategy::RecreateInstanceCopyOnWrite`` [sc-executor].
-Not modelled: the calling style of [RFC-145], which is refused.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from host_functions.executor.wasm.heap import NODE_HEAP, PAGE, HeapAllocStrategy
 from host_functions.executor.wasm.helper import Helper, hashes_are_pure
 from host_functions.executor.wasm.marshal import binding_of
 from host_functions.executor.wasm.memory import GuestFault, RawMemory, StockMemory
+from host_functions.executor.wasm.style import calling_style
 from host_functions.executor.wasm.version import decode_runtime_version, embedded_version
 from host_functions.tracing.observe import observed
 from runtime.primitives.errors import ScaleError
@@ -79,8 +80,7 @@ class WasmRuntime:
         self.code = code
         self.code_hash = blake2_256(code)
         self.blob = parse_blob(decompress(code, bomb_limit))
-        if self.blob.calling_style is not CallingStyle.LEGACY:
-            raise InvalidCode("the blob uses the calling style of RFC-145, which is not supported yet")
+        self._legacy = calling_style(self.blob) is CallingStyle.LEGACY
         self._config = engine or EngineConfig(interruptible=timeout is not None)
         self.timeout = timeout
         """Seconds the next call may take, where the engine is interruptible."""
@@ -95,7 +95,7 @@ class WasmRuntime:
         callbacks = (stock if linking == "stock" else raw).callbacks_of(bindings)
         self._linker = callbacks.linker(engine_for(self._config))
         self._helped_linker = None
-        if linking == "fast" and self.blob.memory_is_imported:
+        if linking == "fast" and self._legacy and self.blob.memory_is_imported:
             self._helped_linker = callbacks.linker(engine_for(self._config))
         self._callbacks = callbacks  # must live as long as the linkers
 
@@ -105,6 +105,12 @@ class WasmRuntime:
         embedded = embedded_version(self.blob)
         return embedded or decode_runtime_version(self.call("Core_version", b"", Misc(max_level=0)))
 
+    def _state_version(self) -> int:
+        """That in which the runtime's storage root is computed when it does not say; 0 if it has no version."""
+        if embedded_version(self.blob) is None and "Core_version" not in self.blob.entry_points:
+            return 0
+        return self.version.state_version
+
     def call(self, entry_point: str, argument: bytes, context: HostContext) -> bytes:
         """See `host_functions.executor.Runtime.call`.
 
@@ -113,7 +119,7 @@ class WasmRuntime:
         if entry_point not in self.blob.entry_points:
             raise GuestPanic(entry_point, "the blob exports no such function")
         context = observed(context, "wasm", entry_point)
-        execution = Execution(entry_point, context)
+        execution = Execution(entry_point, context, argument, self._state_version)
         store = wasmtime.Store(engine_for(self._config))
         token = current_execution.set(execution)
         try:
@@ -122,7 +128,7 @@ class WasmRuntime:
                 self._failures_of(execution),
                 deadline(self._config, store, self.timeout),
             ):
-                return self._run(execution, store, argument)
+                return self._run(execution, store)
         finally:
             current_execution.reset(token)
             store.close()
@@ -148,32 +154,46 @@ class WasmRuntime:
                 raise execution.trapped(_reason(str(error))) from None
             raise
 
-    def _run(self, execution: Execution, store: wasmtime.Store, argument: bytes) -> bytes:
-        _, most = self._heap.memory(self.blob.memory)
+    def _run(self, execution: Execution, store: wasmtime.Store) -> bytes:
         instance, guest_memory = self._instantiate(execution, store)
         exports = instance.exports(store)
+        most = self._pages[1]
+        memory = (StockMemory if self._linking == "stock" else RawMemory)(guest_memory, store, most)
+        execution.memory = memory
+        function = exports[execution.entry_point]
+        if not isinstance(function, wasmtime.Func):
+            raise InvalidCode(f"{execution.entry_point} is no function")
+        length = len(execution.argument)
+        arguments = (*self._placed(execution, exports, store), length) if self._legacy else (length,)
+        packed = int(function(store, *map(_signed, arguments)))
+        return memory.read(packed & LOW, packed >> 32 & LOW)
+
+    def _placed(
+        self, execution: Execution, exports: wasmtime._instance.InstanceExports, store: wasmtime.Store
+    ) -> tuple[int]:
+        """The address of the argument, on the heap that now begins."""
         heap_base = exports.get(HEAP_BASE)
         if not isinstance(heap_base, wasmtime.Global) or str(heap_base.type(store).content) != "i32":
             raise InvalidCode(f"the blob does not export {HEAP_BASE} as an i32")
         base = int(heap_base.value(store)) & LOW
-        memory = (StockMemory if self._linking == "stock" else RawMemory)(guest_memory, store, most)
-        execution.memory = memory
-        helper = execution.helper
+        memory, helper = execution.memory, execution.helper
         execution.allocator = (
             FreeingBumpAllocator(memory, base) if helper is None else helper.heap(memory, base)
         )
-        address = execution.allocator.allocate(len(argument))
-        memory.write(address, argument)
-        function = exports[execution.entry_point]
-        if not isinstance(function, wasmtime.Func):
-            raise InvalidCode(f"{execution.entry_point} is no function")
-        packed = int(function(store, _signed(address), _signed(len(argument))))
-        return memory.read(packed & LOW, packed >> 32 & LOW)
+        address = execution.allocator.allocate(len(execution.argument))
+        memory.write(address, execution.argument)
+        return (address,)
+
+    @cached_property
+    def _pages(self) -> tuple[int, int]:
+        """Pages of memory at the start, and at most. A guest with a heap of its own grows its memory itself."""
+        least, most = self._heap.memory(self.blob.memory)
+        return (least if self._legacy else self.blob.memory.minimum), most
 
     def _instantiate(
         self, execution: Execution, store: wasmtime.Store
     ) -> tuple[wasmtime.Instance, wasmtime.Memory]:
-        least, most = self._heap.memory(self.blob.memory)
+        least, most = self._pages
         store.set_limits(memory_size=most * PAGE, table_elements=MAX_TABLE_ELEMENTS)
         if self.blob.memory_is_imported:
             memory = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(least, most)))

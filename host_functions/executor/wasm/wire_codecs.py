@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from host_functions.abi import MultiRemovalResults
+from host_functions.abi import MultiRemovalResults, RemovalCounts
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.scale import Codec, byte_vec, fixed_bytes, option, tuple_of, u16, u32, u64, vec
 
@@ -29,6 +29,14 @@ def _result_only(data: bytes) -> tuple[Any, int]:
 
 def _encode_removal(removal: MultiRemovalResults) -> bytes:
     return (b"\x00" if removal.all_removed else b"\x01") + u32.encode(removal.loops)
+
+
+_cursor = option(byte_vec)
+
+
+def _encode_removal_counts(removal: RemovalCounts) -> bytes:
+    cursor, *counts = removal
+    return _cursor.encode(cursor) + b"".join(map(u32.encode, counts))
 
 
 def _encode_recovery(result: bytes | int) -> bytes:
@@ -58,6 +66,7 @@ _CODECS: Final[dict[str, Codec[Any]]] = {
 WIRE_CODECS: Final[Mapping[str, WireCodec]] = {
     **{name: WireCodec(codec.encode, codec.decode_prefix) for name, codec in _CODECS.items()},
     "KillStorageResult": WireCodec(_encode_removal, _result_only),
+    "MultiRemovalResults": WireCodec(_encode_removal_counts, _result_only),
     "Result<[u8], EcdsaVerifyError>": WireCodec(_encode_recovery, _result_only),
     "Result<(), ()>": WireCodec(_encode_success, _result_only),
     "Result<u16, ()>": WireCodec(_encode_ok_or_unit(u16.encode), _result_only),
