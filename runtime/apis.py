@@ -1,8 +1,8 @@
 """The runtime APIs: how a node calls a parachain runtime, by name and with SCALE bytes.
 
 Follows ``sp_api`` and the API traits of a Cumulus runtime [sp-api]: ``Core``, ``BlockBuilder``, ``AuraApi``,
-``AccountNonceApi``, ``CollectCollationInfo``. ``StateMessagingApi`` is Pileus's own, and so is the argument
-of ``GenesisBuilder_build_state``. Names on the wire are ``Trait_method``.
+``AccountNonceApi``, ``CollectCollationInfo``. ``StateMessagingApi`` and ``StateQueryApi`` are Pileus's own, and
+so is the argument of ``GenesisBuilder_build_state``. Names on the wire are ``Trait_method``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from runtime.pallets.aura import Aura
 from runtime.pallets.parachain_system import ParachainSystem
 from runtime.pallets.state_messaging import StateMessaging
 from runtime.pallets.state_messaging.types import InboundLane, OutboundLane
+from runtime.pallets.state_query import StateQuery
+from runtime.pallets.state_query.types import Query
 from runtime.pallets.system import System
 from runtime.primitives.block import Block, opaque_extrinsic
 from runtime.primitives.header import Header
@@ -25,7 +27,7 @@ from runtime.primitives.scale import Codec, account_id, byte_vec, tuple_of, u8, 
 from runtime.primitives.version import RuntimeVersion, api_id
 from runtime.support.construct import Pallets
 
-__all__ = ["API_VERSIONS", "EntryPoint", "ParachainRuntime", "runtime_apis"]
+__all__ = ["API_VERSIONS", "STATE_QUERY_API", "EntryPoint", "ParachainRuntime", "runtime_apis"]
 
 EntryPoint = Callable[[bytes], bytes]
 """SCALE of the arguments -> SCALE of the result."""
@@ -46,6 +48,8 @@ API_VERSIONS: tuple[tuple[bytes, int], ...] = tuple(
 block data.
 """
 
+STATE_QUERY_API: tuple[bytes, int] = (api_id("StateQueryApi"), 1)
+
 
 @dataclass(frozen=True, slots=True)
 class ParachainRuntime:
@@ -60,6 +64,8 @@ class ParachainRuntime:
     state_messaging: StateMessaging
     build_state: Callable[[bytes], None]
     """Writes the genesis state of an encoded configuration."""
+    state_query: StateQuery | None = None
+    """For chains that ask others; they add `STATE_QUERY_API` to their version."""
 
 
 def runtime_apis(runtime: ParachainRuntime) -> Mapping[str, EntryPoint]:
@@ -67,11 +73,18 @@ def runtime_apis(runtime: ParachainRuntime) -> Mapping[str, EntryPoint]:
     executive, messaging = runtime.executive, runtime.state_messaging
     extrinsics = vec(opaque_extrinsic)
     lane_name = tuple_of(u32, u8)
+    open_queries: Codec[tuple[tuple[int, Query], ...]] = vec(tuple_of(u64, Query.codec()))
 
     def entry(arguments: Codec[Any], result: Codec[Any], function: Callable[[Any], Any]) -> EntryPoint:
         return lambda data: result.encode(function(arguments.decode(data)))
 
-    return {
+    queries = runtime.state_query
+    optional = (
+        {}
+        if queries is None
+        else {"StateQueryApi_open_queries": entry(unit, open_queries, lambda _: queries.open_queries())}
+    )
+    return optional | {
         "Core_version": entry(unit, RuntimeVersion.codec(), lambda _: runtime.version),
         "Core_initialize_block": entry(Header.codec(), u8, executive.initialize_block),
         "Core_execute_block": entry(Block.codec(), unit, executive.execute_block),

@@ -1,4 +1,4 @@
-"""The demo parachain: balances, and a mailbox that siblings can write to.
+"""The demo parachain: balances, a mailbox that siblings can write to, and a lookout on their states.
 
 ``construct_runtime!`` and the runtime's configuration in one file: versions, pallets with their indices,
 limits, genesis. Every parachain of the demo runs this runtime; its id is in its genesis state.
@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from host_functions.interfaces import storage as host
-from runtime.apis import API_VERSIONS, ParachainRuntime, runtime_apis
+from runtime.apis import API_VERSIONS, STATE_QUERY_API, ParachainRuntime, runtime_apis
 from runtime.executive import Executive
 from runtime.pallets.aura import Aura
 from runtime.pallets.balances import Balances
+from runtime.pallets.lookout import Lookout
 from runtime.pallets.mailbox import RECIPIENT, Mailbox
 from runtime.pallets.parachain_info import ParachainInfo
 from runtime.pallets.parachain_system import ParachainSystem
 from runtime.pallets.state_messaging import StateMessaging
+from runtime.pallets.state_query import StateQuery
 from runtime.pallets.system import LastRuntimeUpgradeInfo, System, phase_codec
 from runtime.pallets.timestamp import Timestamp
 from runtime.primitives.scale import U32, U128, AccountId, Struct
@@ -30,6 +32,7 @@ SLOT_DURATION = 6_000
 """Milliseconds."""
 UNIT = 10**12
 EXISTENTIAL_DEPOSIT = UNIT // 1_000
+QUERY_DEPOSIT = UNIT // 100
 
 VERSION = RuntimeVersion(
     spec_name="pileus-demo",
@@ -37,7 +40,7 @@ VERSION = RuntimeVersion(
     authoring_version=1,
     spec_version=1,
     impl_version=0,
-    apis=API_VERSIONS,
+    apis=(*API_VERSIONS, STATE_QUERY_API),
     transaction_version=1,
     system_version=1,
 )
@@ -52,6 +55,8 @@ parachain_system = ParachainSystem(system, parachain_info, on_relay_slot=aura.ch
 balances = Balances(system, existential_deposit=EXISTENTIAL_DEPOSIT)
 mailbox = Mailbox()
 state_messaging = StateMessaging(parachain_info, timestamp, handlers={RECIPIENT: mailbox.handle})
+state_query = StateQuery(system, parachain_info, parachain_system, balances, deposit=QUERY_DEPOSIT)
+lookout = Lookout(state_query)
 
 pallets = Pallets(
     {
@@ -63,6 +68,8 @@ pallets = Pallets(
         23: aura,
         50: state_messaging,
         51: mailbox,
+        52: state_query,
+        55: lookout,
     },
     events=system,
     phase=phase_codec,
@@ -106,6 +113,7 @@ RUNTIME = ParachainRuntime(
     parachain_system=parachain_system,
     state_messaging=state_messaging,
     build_state=build_state,
+    state_query=state_query,
 )
 
 ENTRY_POINTS = {**runtime_apis(RUNTIME), "validate_block": partial(validate_block, RUNTIME, LAYOUT)}

@@ -26,6 +26,8 @@ PARACHAIN: Final = b"sysi1338"
 """`parachain_inherent.RawParachainInherentData`."""
 STATE_MESSAGING: Final = b"statmsg0"
 """Messages with state proofs that this block should deliver."""
+STATE_QUERY: Final = b"statqry0"
+"""Answers with state proofs to queries that the runtime has opened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,469 @@
+"""State queries: a pallet asks for a sibling's state, and is called back with what is proven to be there.
+
+`StateQuery.ask` opens a query for keys or for a page of a prefix, at the sibling's newest included head or at a named
+block. A collator finds it in our state, fetches the proof from a node of the sibling and brings it in an inherent;
+anyone else may bring it in a signed extrinsic, and gets nothing for it. The pallet resolves the sibling's head
+itself through ``read_relay_state``, reads the values out of the proof, closes the query and calls the asker.
+
+The relay chain's own state is asked for in the same way: keys are read through ``read_relay_state`` while the answer
+is taken, without a proof; pages come with a proof against the relay parent's storage root, since that host function
+reads single keys only.
+
+A bad answer is a no-op with an event that says why, and the query stays open; only an inherent that breaks the outer
+rules invalidates its block. An unanswered query expires, which says nothing about the sibling. Not modelled: child
+tries, rewards for relayers.
+
+Source: the proposal; the protocol is Pileus's own (docs: "State queries").
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, Protocol
+
+from runtime.pallets.balances import Balances
+from runtime.pallets.parachain_info import ParachainInfo
+from runtime.pallets.parachain_system import ParachainSystem
+from runtime.pallets.state_query import verify
+from runtime.pallets.state_query.handler import MAX_HANDLER_WEIGHT, Answered, QueryHandler
+from runtime.pallets.state_query.limits import DEFAULT_QUERY_LIMITS, QueryLimits
+from runtime.pallets.state_query.types import (
+    EMPTY_INHERENT,
+    MAX_ASKER_LENGTH,
+    VERSION,
+    AnswerItem,
+    AskerName,
+    Keys,
+    KeysAnswer,
+    PageAnswer,
+    Query,
+    QueryInherent,
+    Question,
+)
+from runtime.pallets.state_query.verify import Refusal, Refused
+from runtime.pallets.system import System
+from runtime.primitives.errors import InvalidBlock, ScaleError
+from runtime.primitives.hashing import twox_64_concat
+from runtime.primitives.inherent import STATE_QUERY, InherentData
+from runtime.primitives.scale import (
+    H256,
+    U8,
+    U32,
+    U64,
+    Bool,
+    Codec,
+    Variant,
+    boolean,
+    byte_vec,
+    tuple_of,
+    u32,
+    u64,
+    vec,
+)
+from runtime.support.dispatch import (
+    DispatchError,
+    Origin,
+    call,
+    ensure_none,
+    ensure_signed,
+    with_storage_layer,
+)
+from runtime.support.pallet import Call, Pallet
+from runtime.support.sibling_ancestry import HeadReference, HeadRefused, resolve_head
+from runtime.support.sibling_state import SiblingHead, sibling_head
+from runtime.support.storage import StorageMap, StorageValue
+from runtime.support.weights import DispatchClass, Weight
+from runtime.trie.layout import LAYOUT_V1, Layout
+
+POT = b"modlpy/query".ljust(32, b"\0")
+"""Account that holds the deposits."""
+
+OWN_READS = 40_000
+"""Proof bytes of this pallet's own entries for one answer, two accounts, and the sibling's head in relay state: ten
+paths of states with a few million keys at about 3.6 kB each [pallet-balances], and what the longest values take.
+"""
+RELAY_READ = 3_600
+"""Proof bytes of the path to one key of relay state."""
+RELAY_ANSWER = 2 * 64 * 1024 + 64 * RELAY_READ
+"""Proof bytes charged for an answer that ``read_relay_state`` reads: paths, values, and one value beyond the limit as
+long as all together. A longer one is refused; what it added is counted when the block's weight is settled.
+"""
+
+_open_list: Codec[tuple[tuple[int, int], ...]] = vec(tuple_of(u64, u32))
+
+
+class HeadMemory(Protocol):
+    """Where verified heads are kept for the next blocks: the messaging pallet."""
+
+    def remembered_head(self, source: int, head_hash: bytes) -> SiblingHead | None:
+        """A head of ``source`` that was verified before."""
+
+    def note_head_used(self, source: int, head: SiblingHead) -> None:
+        """Something was consumed under this head."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryOpened(Variant):
+    """A pallet asked."""
+
+    index: ClassVar[int] = 0
+    id: U64
+    asker: AskerName
+    source: U32 | None
+    at: U32 | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAnswered(Variant):
+    """An answer was proven and handed over; the query is closed."""
+
+    index: ClassVar[int] = 1
+    id: U64
+    head: H256 | None
+    """Hash of the sibling's head."""
+    present: U32
+    """Entries found."""
+    absent: U32
+    """Keys shown to have no value."""
+    handled: Bool
+    """Whether the asker's handler succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryExpired(Variant):
+    """Nobody answered in time; the query is closed."""
+
+    index: ClassVar[int] = 2
+    id: U64
+    handled: Bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRefused(Variant):
+    """An answer was refused and changed nothing. ``reason`` is a `verify.Refusal`."""
+
+    index: ClassVar[int] = 3
+    id: U64
+    reason: U8
+
+
+def item_weight(item: AnswerItem) -> Weight:
+    """Most that one answer costs, its handler included: known from the item, charged before it is looked at."""
+    proof = item.proof_bytes() + OWN_READS
+    if item.head is None and not item.nodes:
+        proof += RELAY_ANSWER
+    return Weight(60_000_000 + 4_000 * proof, proof) + MAX_HANDLER_WEIGHT
+
+
+class StateQuery(Pallet):
+    """Questions to other chains' states."""
+
+    NextId = StorageValue(u64, default=1)
+    Queries = StorageMap(twox_64_concat, u64, Query.codec())
+    Open = StorageValue(_open_list, default=())
+    """(id, last block) of every open query, by id."""
+    OpenByAsker = StorageMap(twox_64_concat, byte_vec, u32, default=0)
+    DidAnswer = StorageValue(boolean)
+
+    Event = QueryOpened | QueryAnswered | QueryExpired | AnswerRefused
+
+    class Error(enum.IntEnum):
+        """Why `ask` refuses."""
+
+        NoHandler = 0
+        SourceIsSelf = 1
+        UnknownSource = 2
+        """The relay chain has no readable head for the parachain."""
+        HeightTooOld = 3
+        HeightOfRelayChain = 4
+        """The relay chain's state is read at the relay parent only."""
+        QuestionTooLarge = 5
+        QuestionMalformed = 6
+        """No keys, keys out of order, an empty page, or one that starts outside its prefix."""
+        LifetimeOutOfRange = 7
+        TooManyOpen = 8
+
+    def __init__(
+        self,
+        system: System,
+        parachain_info: ParachainInfo,
+        parachain_system: ParachainSystem,
+        balances: Balances,
+        *,
+        heads: HeadMemory | None = None,
+        deposit: int = 0,
+        limits: QueryLimits = DEFAULT_QUERY_LIMITS,
+        sibling_layout: Layout = LAYOUT_V1,
+    ) -> None:
+        """``deposit`` is held from whoever a pallet names as depositor: zero, or at least the existential deposit.
+
+        Raises `ValueError` for a configuration whose weight would be under-charged or whose deposit would be lost.
+        """
+        if 0 < deposit < balances.existential_deposit:
+            raise ValueError(f"a deposit of {deposit} is below the existential deposit")
+        charged = RELAY_ANSWER - limits.max_keys * RELAY_READ
+        if 2 * limits.max_answer_bytes > charged:
+            raise ValueError("the limits allow more than the weight of a call covers")
+        self.system = system
+        self.parachain_info = parachain_info
+        self.parachain_system = parachain_system
+        self.balances = balances
+        self.handlers: dict[bytes, QueryHandler] = {}
+        self.heads = heads
+        self.deposit = deposit
+        self.limits = limits
+        self.sibling_layout = sibling_layout
+
+    def register(self, asker: bytes, handler: QueryHandler) -> None:
+        """Name the handler of a pallet that asks, while the runtime is constructed. Raises `ValueError`."""
+        if not 0 < len(asker) <= MAX_ASKER_LENGTH or asker in self.handlers:
+            raise ValueError(f"{asker!r} is no new name of 1 to {MAX_ASKER_LENGTH} bytes")
+        if handler.answer_weight.any_gt(MAX_HANDLER_WEIGHT):
+            raise ValueError(f"the handler of {asker!r} costs more than is charged")
+        self.handlers[asker] = handler
+
+    # Asking.
+
+    def ask(
+        self,
+        asker: bytes,
+        source: int | None,
+        question: Question,
+        *,
+        at: int | None = None,
+        context: bytes = b"",
+        lifetime: int = 100,
+        depositor: bytes | None = None,
+    ) -> int:
+        """Open a query for the pallet registered as ``asker``; its id. For other pallets; raises `DispatchError`.
+
+        ``lifetime`` in our blocks. ``depositor`` lends the deposit until the query is closed.
+        """
+        limits = self.limits
+        if asker not in self.handlers:
+            raise self.fail(self.Error.NoHandler)
+        self._check_question(question, context)
+        if not 0 < lifetime <= limits.max_lifetime:
+            raise self.fail(self.Error.LifetimeOutOfRange)
+        open_queries, by_asker = self.Open.get(), self.OpenByAsker.get(asker)
+        if len(open_queries) >= limits.max_open or by_asker >= limits.max_open_per_asker:
+            raise self.fail(self.Error.TooManyOpen)
+        not_before = self._check_source(source, at)
+        held = 0
+        if depositor is not None and self.deposit:
+            self.balances.transfer(depositor, POT, self.deposit, keep_alive=True)
+            held = self.deposit
+        query_id = self.NextId.get()
+        expires_at = self.system.Number.get() + lifetime
+        query = Query(asker, source, at, question, context, not_before, expires_at, depositor, held)
+        self.NextId.put(query_id + 1)
+        self.Queries.insert(query_id, query)
+        self.Open.put((*open_queries, (query_id, expires_at)))
+        self.OpenByAsker.insert(asker, by_asker + 1)
+        self.deposit_event(QueryOpened(query_id, asker, source, at))
+        return query_id
+
+    def _check_question(self, question: Question, context: bytes) -> None:
+        limits = self.limits
+        if isinstance(question, Keys):
+            parts: tuple[bytes, ...] = question.keys
+            malformed = not parts or any(first >= second for first, second in pairwise(parts))
+            too_large = len(parts) > limits.max_keys
+        else:
+            parts = (question.prefix, question.after or b"")
+            malformed = not question.max_entries or not (question.after or question.prefix).startswith(
+                question.prefix
+            )
+            too_large = question.max_entries > limits.max_page_entries
+        if too_large or len(context) > limits.max_context_bytes:
+            raise self.fail(self.Error.QuestionTooLarge)
+        if any(len(part) > limits.max_key_bytes for part in parts):
+            raise self.fail(self.Error.QuestionTooLarge)
+        if malformed:
+            raise self.fail(self.Error.QuestionMalformed)
+
+    def _check_source(self, source: int | None, at: int | None) -> int:
+        """The sibling's newest block, 0 of the relay chain: no answer may be older."""
+        if source is None:
+            if at is not None:
+                raise self.fail(self.Error.HeightOfRelayChain)
+            return 0
+        if source == self.parachain_info.ParachainId.get():
+            raise self.fail(self.Error.SourceIsSelf)
+        try:
+            newest = sibling_head(source)
+        except ScaleError:
+            newest = None
+        if newest is None:
+            raise self.fail(self.Error.UnknownSource)
+        if at is not None and newest.number - at > self.limits.ancestry.max_age:
+            raise self.fail(self.Error.HeightTooOld)
+        return newest.number
+
+    # Answers.
+
+    @call(
+        0,
+        weight=lambda inherent: sum(
+            (item_weight(item) for item in inherent.items), Weight(20_000_000, 2_000)
+        ),
+        dispatch_class=DispatchClass.MANDATORY,
+    )
+    def answer(self, origin: Origin, inherent: QueryInherent) -> None:
+        """Take the author's answers. Inherent; at most one in a block."""
+        ensure_none(origin)
+        if self.DidAnswer.exists():
+            raise InvalidBlock("query inherent: more than one in the block")
+        self.DidAnswer.put(True)
+        if inherent.version != VERSION:
+            raise InvalidBlock(f"query inherent of version {inherent.version}, expected {VERSION}")
+        if any(first.id >= second.id for first, second in pairwise(inherent.items)):
+            raise InvalidBlock("query inherent: ids are not strictly increasing")
+        if len(inherent.items) > self.limits.max_answers_per_block:
+            raise InvalidBlock(f"query inherent: {len(inherent.items)} answers")
+        if sum(item.proof_bytes() for item in inherent.items) > self.limits.max_inherent_bytes:
+            raise InvalidBlock("query inherent: larger than its share of the PoV")
+        for item in inherent.items:
+            self._take(item)
+
+    @call(1, weight=item_weight)
+    def submit_answer(self, origin: Origin, item: AnswerItem) -> None:
+        """Bring an answer that no collator brings. Anyone may; a refused one changes nothing, as in the inherent."""
+        ensure_signed(origin)
+        self._take(item)
+
+    def _take(self, item: AnswerItem) -> None:
+        try:
+            answered = self._check(item)
+        except Refused as refused:
+            self.deposit_event(AnswerRefused(item.id, refused.refusal))
+            return
+        query = answered.query
+        if query.source is not None and answered.head is not None and self.heads is not None:
+            self.heads.note_head_used(query.source, answered.head)
+        # Closed before the asker hears of it: whatever its handler does, this answer cannot come twice.
+        self._close(item.id, query)
+        handled = self._tell(query, lambda handler: handler.on_answer(answered))
+        present, absent = _counts(answered.answer)
+        head_hash = None if answered.head is None else answered.head.hash
+        self.deposit_event(QueryAnswered(item.id, head_hash, present, absent, handled))
+
+    def _check(self, item: AnswerItem) -> Answered:
+        """The protocol's checks, in its order. Raises `Refused`."""
+        verify.check_shape(item, self.limits)
+        query = self.Queries.get(item.id)
+        if query is None:
+            raise Refused(Refusal.UNKNOWN_QUERY)
+        if query.expires_at < self.system.Number.get():
+            raise Refused(Refusal.EXPIRED)
+        if (item.head is None) != (query.source is None):
+            raise Refused(Refusal.WRONG_SOURCE)
+        if item.head is None or query.source is None:
+            return self._check_relay(item, query)
+        head = self._resolve(query.source, item.head)
+        verify.check_height(query, head)
+        answer = verify.read_answer(query, head.state_root, item.nodes, self.sibling_layout, self.limits)
+        return Answered(item.id, query, head, answer)
+
+    def _check_relay(self, item: AnswerItem, query: Query) -> Answered:
+        if isinstance(query.question, Keys):
+            if item.nodes:
+                raise Refused(Refusal.UNUSED_NODE)
+            return Answered(item.id, query, None, verify.read_relay_keys(query.question, self.limits))
+        validation_data = self.parachain_system.ValidationData.get()
+        if validation_data is None:
+            raise Refused(Refusal.WRONG_SOURCE)
+        root = validation_data.relay_parent_storage_root
+        answer = verify.read_answer(query, root, item.nodes, LAYOUT_V1, self.limits)
+        return Answered(item.id, query, None, answer)
+
+    def _resolve(self, source: int, reference: HeadReference) -> SiblingHead:
+        def remembered(head_hash: bytes) -> SiblingHead | None:
+            return None if self.heads is None else self.heads.remembered_head(source, head_hash)
+
+        try:
+            return resolve_head(
+                source,
+                reference,
+                remembered=remembered,
+                layout=self.sibling_layout,
+                limits=self.limits.ancestry,
+            )
+        except HeadRefused as refused:
+            raise Refused(verify.of_head(refused.refusal)) from None
+
+    def _close(self, query_id: int, query: Query) -> None:
+        self.Queries.remove(query_id)
+        remaining = tuple(entry for entry in self.Open.get() if entry[0] != query_id)
+        if remaining:
+            self.Open.put(remaining)
+        else:
+            self.Open.kill()
+        by_asker = self.OpenByAsker.get(query.asker) - 1
+        if by_asker:
+            self.OpenByAsker.insert(query.asker, by_asker)
+        else:
+            self.OpenByAsker.remove(query.asker)
+        if query.depositor is not None and query.deposit:
+            self._refund(query.depositor, query.deposit)
+
+    def _refund(self, depositor: bytes, deposit: int) -> None:
+        # In a layer of its own: a refund that the currency refuses must not undo the answer, nor the block.
+        with_storage_layer(lambda: self.balances.transfer(POT, depositor, deposit, keep_alive=False))
+
+    def _expire(self, query_id: int, query: Query) -> bool:
+        return self._tell(query, lambda handler: handler.on_expired(query_id, query))
+
+    def _tell(self, query: Query, what: Callable[[QueryHandler], None]) -> bool:
+        """Call the asker's handler in a storage layer of its own; whether it succeeded."""
+        handler = self.handlers.get(query.asker)  # gone, if a runtime upgrade removed the pallet
+        if handler is None:
+            return False
+        error: DispatchError | None = with_storage_layer(lambda: what(handler))
+        return error is None
+
+    # Hooks.
+
+    def on_initialize(self, number: int) -> Weight:
+        """Close queries whose last block is past, a bounded number of them."""
+        overdue = [query_id for query_id, last in self.Open.get() if last < number]
+        overdue = overdue[: self.limits.max_expiries_per_block]
+        for query_id in overdue:
+            query = self.Queries.get(query_id)
+            if query is None:
+                continue
+            self._close(query_id, query)
+            handled = self._expire(query_id, query)
+            self.deposit_event(QueryExpired(query_id, handled))
+        each = Weight(100_000_000, OWN_READS) + MAX_HANDLER_WEIGHT
+        return sum((each for _ in overdue), Weight(10_000_000, 4_000))
+
+    def on_finalize(self, number: int) -> None:
+        self.DidAnswer.kill()
+
+    # Inherent and runtime API.
+
+    def create_inherent(self, data: InherentData) -> Call | None:
+        inherent = data.get_data(STATE_QUERY, QueryInherent.codec())
+        return None if inherent in (None, EMPTY_INHERENT) else self.call_of(self.answer, inherent)
+
+    def is_inherent(self, call: Call) -> bool:
+        return call.function.spec.name == "answer"
+
+    def open_queries(self) -> tuple[tuple[int, Query], ...]:
+        """Every query that takes an answer in the next block, by id: what collators look for."""
+        number = self.system.Number.get() + 1
+        found = [
+            (query_id, self.Queries.get(query_id)) for query_id, last in self.Open.get() if last >= number
+        ]
+        return tuple((query_id, query) for query_id, query in found if query is not None)
+
+
+def _counts(answer: KeysAnswer | PageAnswer) -> tuple[int, int]:
+    if isinstance(answer, PageAnswer):
+        return len(answer.entries), 0
+    present = sum(value is not None for value in answer.values.values())
+    return present, len(answer.values) - present
