@@ -187,6 +187,24 @@ class Metadata:
         except Exception as error:
             raise ScaleError(f"{type(error).__name__}: {str(error)[:200]}", what=type_name) from None
 
+    def field_span(self, type_name: str, data: bytes, *path: str) -> tuple[int, int]:
+        """Where in a SCALE value the field lies that is found by these names, one for each struct on the way.
+
+        To change one field of a value that is otherwise left alone: not all that can be decoded can be encoded again.
+        Raises `ScaleError`, also where there is no such field.
+        """
+        from scalecodec.base import ScaleBytes
+
+        try:
+            found = self._registry.create_scale_object(type_name, ScaleBytes(data))
+            found.decode(check_remaining=True)
+            for name in path:
+                found = found.value_object[name]
+            return int(found.data_start_offset), int(found.data_end_offset)
+        except Exception as error:
+            what = ".".join((type_name, *path))
+            raise ScaleError(f"{type(error).__name__}: {str(error)[:200]}", what=what) from None
+
     def compose_call(self, pallet: str, name: str, **arguments: object) -> bytes:
         """A call with its arguments as plain Python data, or as bytes that are encoded already.
 

@@ -9,11 +9,18 @@ Not modelled: BABE and GRANDPA seals (blocks are unsealed and finality is a dist
 
 from __future__ import annotations
 
-from pileus.relay_chain.real.chain import RealRelayChain, RealRelayChainConfig
+from pileus.relay_chain.real.chain import (
+    AuthoredBlock,
+    NotScheduled,
+    RealRelayChain,
+    RealRelayChainConfig,
+)
 from pileus.relay_chain.real.genesis import ParaRegistration, UnsuitableRelayChain
 from pileus.relay_chain.real.interface import RealRelayChainInterface
 
 __all__ = [
+    "AuthoredBlock",
+    "NotScheduled",
     "ParaRegistration",
     "RealRelayChain",
     "RealRelayChainConfig",

@@ -26,11 +26,13 @@ from host_functions.executor.wasm.runtime import version_reader
 from host_functions.state_machine import Externalities, FullBackend, Storage, build_state
 from pileus.block_builder import Proposal, RefusedExtrinsic, propose
 from pileus.keyring import Keypair
+from pileus.metadata import Metadata
 from pileus.relay_chain.backing import BackingOutcome, Validator, back_candidate
 from pileus.relay_chain.block import RelayBlock, SecondaryPlainPreDigest
 from pileus.relay_chain.chain import BuiltBlock, UnknownRelayBlock
 from pileus.relay_chain.interface import Collation
 from pileus.relay_chain.real.codes import ValidationCodes
+from pileus.relay_chain.real.coretime import core_entries, sells_coretime
 from pileus.relay_chain.real.diagnosis import explain_drop
 from pileus.relay_chain.real.genesis import (
     ParaRegistration,
@@ -61,7 +63,7 @@ from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import EMPTY_HASH, Header
 from runtime.primitives.parachain import CommittedCandidateReceipt
-from runtime.primitives.scale import h256, tuple_of, u64, vec
+from runtime.primitives.scale import byte_vec, h256, tuple_of, u64, vec
 from runtime.trie.layout import BLAKE2B_256, Layout
 
 __all__ = ["AuthoredBlock", "NotScheduled", "RealRelayChain", "RealRelayChainConfig"]
@@ -74,6 +76,8 @@ UNLIMITED: Final = 1 << 62
 DEBUG: Final = 4
 """``ext_logging_max_level``: the inclusion pallet says at this level why it leaves a candidate out."""
 CORE_INDEX_BITS: Final = 8
+BABE_GENESIS_SLOT: Final = relay_keys.storage_prefix("Babe", "GenesisSlot")
+"""u64: the slot of block 1."""
 
 _authorities = vec(tuple_of(h256, u64))
 
@@ -126,11 +130,13 @@ class RealRelayChain:
         config: RealRelayChainConfig = RealRelayChainConfig(),
         codes: Mapping[bytes, Runtime] | None = None,
         cache: CompileCache | None = None,
+        timeout: float | None = None,
     ) -> None:
         """Starts at genesis. `storage` is that of the chain spec, see `relay_genesis` for what changes in it.
 
         One keypair and name for each validator (`validators_needed`). `codes` are validation functions that are not
-        Wasm, by code hash; the others are compiled from the relay chain's state.
+        Wasm, by code hash; the others are compiled from the relay chain's state. ``timeout``: seconds that a call
+        may take.
 
         Raises `UnsuitableRelayChain` and what `WasmRuntime` raises for code that cannot be run.
         """
@@ -139,14 +145,17 @@ class RealRelayChain:
             raise UnsuitableRelayChain("the genesis state has no runtime under :code")
         self.config = config
         self._cache = cache
-        self._version_of = version_reader(cache)
+        self._timeout = timeout
+        self._version_of = version_reader(cache, timeout)
         self._runtimes: dict[bytes, WasmRuntime] = {}
         runtime = self._runtime(code)
         missing = [name for name in NEEDED if name not in runtime.blob.entry_points]
         if missing:
             raise UnsuitableRelayChain(f"the runtime is no relay chain's: it does not export {missing[0]}")
         layout = Layout(BLAKE2B_256, runtime.version.state_version)
-        root, nodes = build_state(relay_genesis(storage, keypairs, paras), layout)
+        prepared = relay_genesis(storage, keypairs, paras)
+        prepared = self._with_cores(runtime, prepared, [para.para_id for para in paras], layout)
+        root, nodes = build_state(prepared, layout)
         self.database = StateDatabase(layout)
         self.database.insert(root, nodes)
         self.codes = ValidationCodes(self._code_by_hash, {} if codes is None else codes, cache)
@@ -163,7 +172,8 @@ class RealRelayChain:
         self._canonical = [genesis.hash]
         self._best = genesis
         configuration = self.call("BabeApi_configuration", b"", genesis)
-        self.slot_duration, self.epoch_length = _babe_times.decode_prefix(configuration)[0]
+        times: tuple[int, int] = _babe_times.decode_prefix(configuration)[0]
+        self.slot_duration, self.epoch_length = times
         """Milliseconds, and slots."""
 
     @property
@@ -330,6 +340,12 @@ class RealRelayChain:
             else f"the session has not changed in {len(built)} blocks"
         )
 
+    def slots_to_next_epoch(self, block: RelayBlock) -> int:
+        """After how many slots the epoch after that of `block` begins, and with it another session."""
+        state = self.state(block)
+        genesis_slot = u64.decode(state.get(BABE_GENESIS_SLOT) or bytes(8))
+        return genesis_slot + (state.epoch_index() + 1) * self.epoch_length - block.slot
+
     def _is_scheduled(self, para_id: int) -> bool:
         cores = self.host(self._best).availability_cores()
         return any(isinstance(core, Scheduled) and core.para_id == para_id for core in cores)
@@ -436,13 +452,23 @@ class RealRelayChain:
                 del self._runtime_at[block.hash]
                 self.database.release(block.state_root)
 
+    def _with_cores(
+        self, runtime: WasmRuntime, storage: Storage, para_ids: Sequence[int], layout: Layout
+    ) -> Storage:
+        root, nodes = build_state(storage, layout)
+        context = OffchainContext(FullBackend(nodes, root, layout), version_of=self._version_of)
+        encoded = byte_vec.decode(runtime.call("Metadata_metadata", b"", context))
+        if not sells_coretime(encoded):
+            return storage
+        return Storage({**storage.top, **core_entries(Metadata(encoded), storage.top, para_ids)})
+
     def _layout(self, runtime: WasmRuntime) -> Layout:
         return Layout(BLAKE2B_256, runtime.version.state_version)
 
     def _runtime(self, code: bytes) -> WasmRuntime:
         code_hash = blake2_256(code)
         if code_hash not in self._runtimes:
-            self._runtimes[code_hash] = WasmRuntime(code, cache=self._cache)
+            self._runtimes[code_hash] = WasmRuntime(code, cache=self._cache, timeout=self._timeout)
         return self._runtimes[code_hash]
 
     def _code_by_hash(self, code_hash: bytes) -> bytes | None:
