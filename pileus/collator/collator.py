@@ -25,11 +25,19 @@ from pileus.collator.descriptor import signed_descriptor
 from pileus.collator.inherents import inherent_data
 from pileus.collator.message_source import Fetched, FetchRequest, MessageSource
 from pileus.collator.node import ParachainNode
+from pileus.collator.query_source import (
+    FetchedAnswer,
+    SiblingQuerySource,
+    answers_that_fit,
+    fetch_relay_answer,
+)
 from pileus.keyring import Keypair
 from pileus.relay_chain.interface import RelayChainInterface
 from pov_validator.erasure import erasure_root, obtain_chunks
 from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
 from runtime.pallets.state_messaging.types import InboundLane
+from runtime.pallets.state_query.limits import DEFAULT_QUERY_LIMITS, QueryLimits
+from runtime.pallets.state_query.types import Query
 from runtime.primitives import relay_keys
 from runtime.primitives.block import Block
 from runtime.primitives.compressed_blob import BlobKind
@@ -47,7 +55,7 @@ from runtime.primitives.parachain import (
     PoV,
 )
 from runtime.primitives.parachain_block_data import ParachainBlockData
-from runtime.primitives.scale import byte_vec, tuple_of, u8, u32, u64
+from runtime.primitives.scale import Codec, byte_vec, tuple_of, u8, u32, u64, vec
 from runtime.primitives.version import api_id
 from runtime.trie.compact import encode_compact_with_children
 
@@ -57,6 +65,7 @@ COLLATION_API = api_id("CollectCollationInfo")
 
 _lane = tuple_of(u32, u8)
 _position = tuple_of(u32, u8, u64)
+_open_queries: Codec[tuple[tuple[int, Query], ...]] = vec(tuple_of(u64, Query.codec()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,8 @@ class Collation:
     """Nodes of relay state that the block's relay reads touched."""
     fetched: tuple[tuple[int, Fetched], ...]
     """Sibling -> what its message source gave."""
+    answers: tuple[FetchedAnswer, ...] = ()
+    """What came of each query that was open."""
 
 
 class Collator:
@@ -89,13 +100,16 @@ class Collator:
         keypair: Keypair,
         *,
         message_sources: Sequence[MessageSource] = (),
+        query_sources: Sequence[SiblingQuerySource] = (),
         lanes: Sequence[int] = (0,),
         commit_relay_reads: bool = False,
         fetch_deadline: int = 500,
         limits: Limits = DEFAULT_LIMITS,
+        query_limits: QueryLimits = DEFAULT_QUERY_LIMITS,
     ) -> None:
-        """``lanes`` are polled at every sibling; ``fetch_deadline`` in milliseconds, for each; ``limits`` are
-        those of this parachain's runtime. Raises `ValueError` for two ``message_sources`` of one sibling.
+        """``lanes`` are polled at every sibling; ``fetch_deadline`` in milliseconds, for each; ``limits`` and
+        ``query_limits`` are those of this parachain's runtime. Raises `ValueError` for two ``message_sources`` of one
+        sibling.
         """
         self.node = node
         self.relay = relay
@@ -105,6 +119,8 @@ class Collator:
         siblings = [source.para_id for source in self.message_sources]
         if len({*siblings}) != len(siblings):
             raise ValueError("two message sources for one sibling: its messages would come twice")
+        self.query_sources = {source.para_id: source for source in query_sources}
+        self.query_limits = query_limits
         self.lanes = tuple(lanes)
         self.commit_relay_reads = commit_relay_reads
         self.fetch_deadline = fetch_deadline
@@ -145,11 +161,13 @@ class Collator:
             first=parent.number,
         )
 
+        answers = self._answers(relay_parent, pvd, parent_hash)
+
         # AUTHOR
         try:
-            reader, proposal = self._propose(relay_parent, pvd, parent, claim, fetched)
+            reader, proposal = self._propose(relay_parent, pvd, parent, claim, fetched, answers)
         except (InvalidBlock, SandboxError) as error:
-            if not any(answer.item for _, answer in fetched):
+            if not any(answer.item for _, answer in fetched) and not any(answer.item for answer in answers):
                 raise
             # Messages must not stop us: a runtime that cannot take them builds its block without them.
             fetched = [
@@ -161,7 +179,8 @@ class Collator:
                 )
                 for source, answer in fetched
             ]
-            reader, proposal = self._propose(relay_parent, pvd, parent, claim, fetched)
+            answers = tuple(FetchedAnswer(answer.id, None, f"left out: {error}") for answer in answers)
+            reader, proposal = self._propose(relay_parent, pvd, parent, claim, fetched, answers)
         self.pool = [refused.extrinsic for refused in proposal.refused if refused.is_future]
         sealed = engine.seal(proposal.block.header, self.keypair, self.node.digest)
         block = Block(sealed, proposal.block.extrinsics)
@@ -182,6 +201,7 @@ class Collator:
             proposal=proposal,
             relay_reads=reader.nodes(),
             fetched=tuple(fetched),
+            answers=answers,
         )
 
     def _propose(
@@ -191,8 +211,9 @@ class Collator:
         parent: Header,
         claim: Claim,
         fetched: Sequence[tuple[int, Fetched]],
+        answers: Sequence[FetchedAnswer],
     ) -> tuple[RelayStateReader, Proposal]:
-        """Build the unsealed block, with the fetched messages; also gives the reader that recorded its relay reads."""
+        """Build the unsealed block, with what was fetched; also gives the reader that recorded its relay reads."""
         reader = self.relay.relay_state_prover(relay_parent)
         parent_hash = parent.hash(self.node.digest)
         state = Externalities.recording(self.node.nodes, parent.state_root, self.node.layout)
@@ -211,6 +232,7 @@ class Collator:
                 pvd,
                 claim=claim,
                 items=tuple(answer.item for _, answer in fetched if answer.item is not None),
+                answers=tuple(answer.item for answer in answers if answer.item is not None),
             ),
             self.pool,
             layout=self.node.layout,
@@ -306,13 +328,9 @@ class Collator:
 
     def _fetch(self, source: MessageSource, relay_parent: bytes, parent_hash: bytes) -> Fetched:
         """Ask one sibling, at the head that the relay parent's state has of it."""
-        raw = self.relay.get_storage_by_key(relay_parent, relay_keys.para_head(source.para_id))
-        if raw is None:
-            return Fetched(None, f"the relay chain has no head of {source.para_id}")
-        try:
-            head = Header.decode(byte_vec.decode(raw))
-        except ScaleError as error:
-            return Fetched(None, f"the head of {source.para_id} is not a header: {error}")
+        head = self._sibling_head(source.para_id, relay_parent)
+        if isinstance(head, str):
+            return Fetched(None, head)
         return source.fetch(
             FetchRequest(
                 source=source.para_id,
@@ -352,6 +370,41 @@ class Collator:
             bytes_left -= size
             items_left -= 1
         return taken
+
+    def _answers(
+        self, relay_parent: bytes, pvd: PersistedValidationData, parent_hash: bytes
+    ) -> tuple[FetchedAnswer, ...]:
+        """What the runtime has asked and can be told in this block; nothing for a runtime that does not ask."""
+        if not self.node.version_at(parent_hash).has_api("StateQueryApi", 1):
+            return ()
+        open_queries = _open_queries.decode(self.node.call("StateQueryApi_open_queries", b"", parent_hash))
+        fetched = [self._answer(query_id, query, relay_parent, pvd) for query_id, query in open_queries]
+        return answers_that_fit(fetched, pvd.max_pov_size // 6, self.query_limits)
+
+    def _answer(
+        self, query_id: int, query: Query, relay_parent: bytes, pvd: PersistedValidationData
+    ) -> FetchedAnswer:
+        if query.source is None:
+            return fetch_relay_answer(
+                query_id, query, self.relay, relay_parent, pvd.relay_parent_storage_root, self.query_limits
+            )
+        source = self.query_sources.get(query.source)
+        if source is None:
+            return FetchedAnswer(query_id, None, f"no node of {query.source} to ask")
+        head = self._sibling_head(query.source, relay_parent)
+        if isinstance(head, str):
+            return FetchedAnswer(query_id, None, head)
+        return source.fetch(query_id, query, head, self.fetch_deadline)
+
+    def _sibling_head(self, para_id: int, relay_parent: bytes) -> Header | str:
+        """The head that the relay parent's state has, or why there is none."""
+        raw = self.relay.get_storage_by_key(relay_parent, relay_keys.para_head(para_id))
+        if raw is None:
+            return f"the relay chain has no head of {para_id}"
+        try:
+            return Header.decode(byte_vec.decode(raw))
+        except ScaleError as error:
+            return f"the head of {para_id} is not a header: {error}"
 
     def _cursor(self, source: int, lane: int, at: bytes) -> InboundLane:
         answer = self.node.call("StateMessagingApi_inbound_lane", _lane.encode((source, lane)), at)

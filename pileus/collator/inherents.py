@@ -10,8 +10,17 @@ from __future__ import annotations
 from pileus.collator.consensus import Claim
 from pileus.relay_chain.interface import RelayChainInterface
 from runtime.pallets.state_messaging.types import VERSION, InboundItem, MessagingInherent
+from runtime.pallets.state_query.types import VERSION as QUERY_VERSION
+from runtime.pallets.state_query.types import AnswerItem, QueryInherent
 from runtime.primitives import relay_keys
-from runtime.primitives.inherent import PARACHAIN, PARACHAIN_V0, STATE_MESSAGING, TIMESTAMP, InherentData
+from runtime.primitives.inherent import (
+    PARACHAIN,
+    PARACHAIN_V0,
+    STATE_MESSAGING,
+    STATE_QUERY,
+    TIMESTAMP,
+    InherentData,
+)
 from runtime.primitives.parachain import PersistedValidationData
 from runtime.primitives.parachain_inherent import ParachainInherentDataV0, RawParachainInherentData
 from runtime.primitives.scale import u32, u64, vec
@@ -54,10 +63,12 @@ def inherent_data(
     *,
     claim: Claim,
     items: tuple[InboundItem, ...],
+    answers: tuple[AnswerItem, ...] = (),
 ) -> InherentData:
     """All inherent data for a block on ``relay_parent``: a runtime takes what it knows and ignores the rest.
 
-    ``claim`` gives the time and what the consensus engine says; ``items`` by source.
+    ``claim`` gives the time and what the consensus engine says; ``items`` by source,
+    ``answers`` by id.
     """
     proof = relay.prove_read(relay_parent, relay_proof_keys(relay, para_id, relay_parent))
     downward = relay.retrieve_dmq_contents(para_id, relay_parent)
@@ -72,4 +83,6 @@ def inherent_data(
     )
     if items:
         data.put_data(STATE_MESSAGING, MessagingInherent(VERSION, items).encode())
+    if answers:
+        data.put_data(STATE_QUERY, QueryInherent(QUERY_VERSION, answers).encode())
     return data

@@ -11,11 +11,12 @@ is missing, late or wrong is left out, with a reason; an inherent without it is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Protocol
 
+from pileus.collator.peer import PeerLied, bounded_answer
 from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
 from runtime.pallets.state_messaging.types import (
     VERSION,
@@ -110,7 +111,7 @@ class SiblingMessageSource:
             return Fetched(None, f"no answer from {self.para_id} within {request.deadline} ms")
         try:
             return self._fetch(request)
-        except (ScaleError, TrieError, _Lied) as error:
+        except (ScaleError, TrieError, PeerLied) as error:
             return Fetched(None, f"answer of {self.para_id} refused: {error}")
 
     def _fetch(self, request: FetchRequest) -> Fetched:
@@ -149,7 +150,7 @@ class SiblingMessageSource:
         found = verify_proof(request.head.state_root, nodes, list(expected), self._layout)
         for key, commitment in expected.items():
             if found[key] != commitment:
-                raise _Lied("a body does not match the commitment in its chain's state")
+                raise PeerLied("a body does not match the commitment in its chain's state")
         batches.sort(key=lambda batch: batch.lane)
         return Fetched(InboundItem(request.source, at, tuple(batches), nodes), problem)
 
@@ -164,7 +165,7 @@ class SiblingMessageSource:
         self, request: FetchRequest, lane: int, first: int, count: int, budget: int
     ) -> tuple[tuple[MessageBody, ...], int]:
         """Bodies from nonce ``first`` on, up to one that our chain would refuse, and the bytes that came."""
-        encoded = _answer(
+        encoded = bounded_answer(
             lambda: self._node.message_bodies(request.dest, lane, first, count, budget), count, budget
         )
         bodies = [MessageBody.decode(body) for body in encoded]
@@ -173,27 +174,7 @@ class SiblingMessageSource:
 
     def _proof(self, keys: Sequence[bytes], at: bytes) -> tuple[bytes, ...]:
         limits = self._limits
-        nodes = _answer(
+        nodes = bounded_answer(
             lambda: self._node.read_proof(keys, at), limits.max_proof_nodes, limits.max_proof_bytes
         )
         return tuple(sorted(nodes))
-
-
-def _answer(ask: Callable[[], Iterable[bytes]], count: int, size: int) -> tuple[bytes, ...]:
-    """What a node answers, if that is at most ``count`` byte strings with at most ``size`` bytes in all.
-
-    Raises `_Lied`, also for whatever asking raises: a node may fail in any way, and authoring goes on without it.
-    """
-    try:
-        answer = tuple(islice(ask(), count + 1))
-    except Exception as error:
-        raise _Lied(f"{type(error).__name__}: {str(error)[:200]}") from error
-    if not all(type(item) is bytes for item in answer):
-        raise _Lied("not byte strings")
-    if len(answer) > count or sum(map(len, answer)) > size:
-        raise _Lied(f"more than {count} items, or than {size} bytes")
-    return answer
-
-
-class _Lied(Exception):
-    """The peer's answer is not what it claims to be."""

@@ -14,6 +14,7 @@ from typing import Any
 from host_functions.executor import NativeRuntime
 from pileus.collator import Collation, Collator, ParachainNode
 from pileus.collator.message_source import MessageSource
+from pileus.collator.query_source import SiblingQuerySource
 from pileus.keyring import Keypair
 from pileus.network.topology import Parachain, TopologyError
 from pileus.relay_chain.interface import RelayChainInterface
@@ -86,9 +87,14 @@ class RunningParachain:
         return self.spec.name
 
     def start_collators(
-        self, relay: RelayChainInterface, sources: Sequence[MessageSource], *, commit_relay_reads: bool
+        self,
+        relay: RelayChainInterface,
+        sources: Sequence[MessageSource],
+        query_sources: Sequence[SiblingQuerySource] = (),
+        *,
+        commit_relay_reads: bool,
     ) -> None:
-        """Connect the collators to the relay chain and to the siblings they fetch messages from."""
+        """Connect the collators to the relay chain and to the siblings they fetch messages and answers from."""
         self._collators = tuple(
             Collator(
                 self.node,
@@ -96,6 +102,7 @@ class RunningParachain:
                 self.para_id,
                 key,
                 message_sources=sources,
+                query_sources=query_sources,
                 commit_relay_reads=commit_relay_reads,
             )
             for key in self._keys

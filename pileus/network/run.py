@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from host_functions.errors import HostError
 from pileus.collator import Collation
 from pileus.collator.message_source import SiblingMessageSource
+from pileus.collator.query_source import SiblingQuerySource
 from pileus.network.messages import MessageId, MessageLedger
 from pileus.network.parachain import RunningParachain, dev_keypair, load_runtime, message_payload
 from pileus.network.report import CandidateReport, ImportReport, SlotReport, pov_parts
@@ -61,7 +62,12 @@ class Network:
                 for sibling in self.parachains
                 if sibling is not para
             ]
-            para.start_collators(self.relay, sources, commit_relay_reads=self.carried)
+            queried = [
+                SiblingQuerySource(sibling.para_id, sibling.node, sibling.node.layout)
+                for sibling in self.parachains
+                if sibling is not para
+            ]
+            para.start_collators(self.relay, sources, queried, commit_relay_reads=self.carried)
 
     @property
     def carried(self) -> bool:
