@@ -17,7 +17,7 @@ from host_functions.relay_state.answerers import RelayNodeState
 from host_functions.state_machine.genesis import Storage, build_state
 from runtime.trie.layout import NodeStore
 
-__all__ = ["run"]
+__all__ = ["RelayNode", "relay_entries", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,24 @@ class RelayNode:
         return self.nodes
 
 
+def relay_keys() -> st.SearchStrategy[bytes]:
+    """Keys that share beginnings, so that tries branch."""
+    return st.binary(max_size=3) | st.sampled_from([b"k" * 20, b"k" * 20 + b"x"])
+
+
+def relay_entries() -> st.SearchStrategy[dict[bytes, bytes]]:
+    """Small relay states; some values are stored apart from their nodes."""
+    return st.dictionaries(relay_keys(), st.binary(max_size=60), min_size=1, max_size=12)
+
+
 def run(
     make_relay_context: Callable[[RelayNodeState, bytes], HostContext], settings: hypothesis_settings
 ) -> None:
     """Search for relay reads that break a rule. Raises `NonConformance`."""
-    key = st.binary(max_size=3) | st.sampled_from([b"k" * 20, b"k" * 20 + b"x"])
-    state = st.dictionaries(key, st.binary(max_size=60), min_size=1, max_size=12)
+    key = relay_keys()
 
     @settings
-    @given(state, st.lists(key, min_size=1, max_size=8), st.data())
+    @given(relay_entries(), st.lists(key, min_size=1, max_size=8), st.data())
     def conforms(entries: dict[bytes, bytes], others: list[bytes], data: st.DataObject) -> None:
         keys = data.draw(st.lists(st.sampled_from([*entries, *others]), min_size=1, max_size=8))
         root, nodes = build_state(Storage(entries))

@@ -1,10 +1,12 @@
 """What a context is: the answers to host functions in one place of execution.
 
-A context states its answers in one of three ways, which combine:
+A context states its answers in one of four ways, which combine:
 
 * methods marked ``@fn.implement``;
 * ``delegates={"state": STORAGE_TABLE}`` in the class statement: the functions of the table are answered by
   methods of the attribute ``self.state``;
+* ``@SomeContext.answers(fn)`` on a function outside the class, which is how a prototype adds its own host function to
+  the contexts that nodes use;
 * `HostContext.override`, which composes: the same context with some answers replaced.
 
 Pure functions (hashing, signature verification) need no answer: every context inherits them. With
@@ -20,12 +22,16 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from host_functions.declare import HostFunction, current_context, functions_of
 from host_functions.errors import MissingHostFunction
 
 __all__ = ["HostContext", "OverriddenContext"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound="HostContext")
 
 AnyFunction = HostFunction[..., Any]
 AnyImplementation = Callable[..., Any]
@@ -59,10 +65,7 @@ class HostContext:
                 _check_parameters(cls, name, member, function)
                 own[function] = (name,)
         cls._own_answers = own
-        answers: dict[AnyFunction, tuple[str, ...]] = {}
-        for base in reversed(cls.__mro__):
-            answers.update(vars(base).get("_own_answers", {}))
-        cls._answers = answers
+        answers = cls._answers = cls._collected()
         missing = [
             function.name
             for interface in complete
@@ -76,6 +79,38 @@ class HostContext:
         self = super().__new__(cls)
         self._bound = {}
         return self
+
+    @classmethod
+    def _collected(cls) -> dict[AnyFunction, tuple[str, ...]]:
+        """What this class and its bases say, the nearest last."""
+        answers: dict[AnyFunction, tuple[str, ...]] = {}
+        for base in reversed(cls.__mro__):
+            answers.update(vars(base).get("_own_answers", {}))
+        return answers
+
+    @classmethod
+    def answers(
+        cls, function: HostFunction[P, R]
+    ) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
+        """Decorator: what it decorates answers ``function`` in this context and those derived from it, for good.
+
+        It takes the context and then what the declaration takes. Raises `TypeError` for other parameters, and for a
+        function that the context answers already: replacing an answer is what `override` is for.
+        """
+
+        def add(implementation: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+            name = getattr(implementation, "__name__", "implementation")
+            if function in cls._answers:
+                raise TypeError(f"{cls.__name__} answers {function.name} already: use override()")
+            _check_parameters(cls, name, implementation, function)
+            attribute = f"_answer_{function.name}"
+            setattr(cls, attribute, implementation)
+            cls._own_answers = {**cls._own_answers, function: (attribute,)}
+            for changed in _with_subclasses(cls):
+                changed._answers = changed._collected()
+            return implementation
+
+        return add
 
     @classmethod
     def provides(cls) -> tuple[str, ...]:
@@ -149,6 +184,12 @@ class OverriddenContext(HostContext):
 
     def __str__(self) -> str:
         return f"{self.base} with {', '.join(function.name for function in self._replacements)} overridden"
+
+
+def _with_subclasses(cls: type[HostContext]) -> Iterator[type[HostContext]]:
+    yield cls
+    for subclass in cls.__subclasses__():
+        yield from _with_subclasses(subclass)
 
 
 def _check_parameters(cls: type, name: str, member: Any, function: AnyFunction) -> None:
