@@ -1,8 +1,9 @@
 """The runtime APIs: how a node calls a parachain runtime, by name and with SCALE bytes.
 
 Follows ``sp_api`` and the API traits of a Cumulus runtime [sp-api]: ``Core``, ``BlockBuilder``, ``AuraApi``,
-``AccountNonceApi``, ``CollectCollationInfo``. ``StateMessagingApi`` and ``StateQueryApi`` are Pileus's own, and
-so is the argument of ``GenesisBuilder_build_state``. Names on the wire are ``Trait_method``.
+``AccountNonceApi``, ``CollectCollationInfo``, ``KeyToIncludeInRelayProof``. ``StateMessagingApi`` and
+``StateQueryApi`` are Pileus's own, and so is the argument of ``GenesisBuilder_build_state``. Names on the wire are
+``Trait_method``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 from runtime.executive import Executive
 from runtime.pallets.aura import Aura
 from runtime.pallets.parachain_system import ParachainSystem
-from runtime.pallets.state_messaging import StateMessaging
-from runtime.pallets.state_messaging.types import InboundLane, OutboundLane
+from runtime.pallets.state_messaging import StateMessaging, views
+from runtime.pallets.state_messaging.lanes import InboundLane, InboundWindow, OutboundLane
+from runtime.pallets.state_messaging.types import InboundItem
 from runtime.pallets.state_query import StateQuery
 from runtime.pallets.state_query.types import Query
 from runtime.pallets.system import System
@@ -23,7 +25,7 @@ from runtime.primitives.block import Block, opaque_extrinsic
 from runtime.primitives.header import Header
 from runtime.primitives.inherent import InherentData
 from runtime.primitives.parachain import CollationInfo
-from runtime.primitives.scale import Codec, account_id, byte_vec, tuple_of, u8, u32, u64, unit, vec
+from runtime.primitives.scale import Codec, account_id, byte_vec, option, tuple_of, u8, u32, u64, unit, vec
 from runtime.primitives.version import RuntimeVersion, api_id
 from runtime.support.construct import Pallets
 
@@ -41,7 +43,8 @@ API_VERSIONS: tuple[tuple[bytes, int], ...] = tuple(
         ("AccountNonceApi", 1),
         ("CollectCollationInfo", 3),
         ("GenesisBuilder", 1),
-        ("StateMessagingApi", 1),
+        ("StateMessagingApi", 2),
+        ("KeyToIncludeInRelayProof", 1),
     )
 )
 """API trait and its version, for `RuntimeVersion.apis`. ``CollectCollationInfo`` 3 says: takes versioned
@@ -74,6 +77,7 @@ def runtime_apis(runtime: ParachainRuntime) -> Mapping[str, EntryPoint]:
     extrinsics = vec(opaque_extrinsic)
     lane_name = tuple_of(u32, u8)
     open_queries: Codec[tuple[tuple[int, Query], ...]] = vec(tuple_of(u64, Query.codec()))
+    position = tuple_of(u32, u8, u64)
 
     def entry(arguments: Codec[Any], result: Codec[Any], function: Callable[[Any], Any]) -> EntryPoint:
         return lambda data: result.encode(function(arguments.decode(data)))
@@ -104,8 +108,32 @@ def runtime_apis(runtime: ParachainRuntime) -> Mapping[str, EntryPoint]:
         "StateMessagingApi_outbound_lane": entry(
             lane_name, OutboundLane.codec(), messaging.OutboundLanes.get
         ),
-        "StateMessagingApi_outbound_lane_key": entry(lane_name, byte_vec, messaging.OutboundLanes.key),
-        "StateMessagingApi_outbox_key": entry(
-            tuple_of(u32, u8, u64), byte_vec, lambda position: messaging.outbox_key(*position)
+        "StateMessagingApi_inbound_window": entry(
+            lane_name, InboundWindow.codec(), messaging.InboundWindows.get
+        ),
+        "StateMessagingApi_inbound_lanes": entry(
+            unit, vec(views.LaneName.codec()), lambda _: views.inbound_lanes(messaging)
+        ),
+        "StateMessagingApi_outbound_lanes": entry(
+            unit, vec(views.OutboundLaneView.codec()), lambda _: views.outbound_lanes(messaging)
+        ),
+        "StateMessagingApi_pending_messages": entry(
+            tuple_of(u32, u8, u64, u32),
+            vec(views.PendingView.codec()),
+            lambda query: views.pending_messages(messaging, *query),
+        ),
+        "StateMessagingApi_due_timeouts": entry(
+            tuple_of(u32, u8, u64), vec(u64), lambda query: views.due_timeouts(messaging, *query)
+        ),
+        "StateMessagingApi_dry_run_item": entry(InboundItem.codec(), option(u8), messaging.apply_item),
+        "StateMessagingApi_outbound_lane_key": entry(lane_name, byte_vec, messaging.keys.outbound_lane),
+        "StateMessagingApi_inbound_key": entry(
+            lane_name, byte_vec, lambda name: messaging.keys.inbound(*name)
+        ),
+        "StateMessagingApi_outbox_key": entry(position, byte_vec, messaging.keys.outbox),
+        "StateMessagingApi_checkpoint_key": entry(position, byte_vec, messaging.keys.checkpoint),
+        "StateMessagingApi_timestamp_key": entry(unit, byte_vec, lambda _: messaging.keys.now()),
+        "KeyToIncludeInRelayProof_keys_to_prove": entry(
+            unit, views.RelayProofRequest.codec(), lambda _: views.keys_to_prove(messaging)
         ),
     }

@@ -1,13 +1,14 @@
 """Executive: runs a block over the pallets.
 
 Follows ``frame_executive`` [frame-executive], phase by phase: initialize, apply each extrinsic, finalize;
-`execute_block` does the three and compares the header it computed with the one it was given. Not modelled:
-fees (a tip is refused), multi-block migrations, ``on_idle``, offchain workers.
+`execute_block` does the three and compares the header it computed with the one it was given. Fees are taken of
+calls that declare one, before dispatch and whatever comes of it. Not modelled: fees by weight and length for all
+calls (a tip is refused), multi-block migrations, ``on_idle``, offchain workers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from host_functions.interfaces import crypto
 from runtime.pallets.parachain_system import ParachainSystem
@@ -20,6 +21,7 @@ from runtime.primitives.inherent import InherentData
 from runtime.support.construct import Pallets
 from runtime.support.dispatch import (
     NONE,
+    DispatchError,
     InvalidTransaction,
     Origin,
     OriginKind,
@@ -36,11 +38,21 @@ ALL_EXTRINSICS = 0
 class Executive:
     """Block execution for one runtime."""
 
-    def __init__(self, system: System, parachain_system: ParachainSystem, pallets: Pallets) -> None:
-        """``parachain_system`` turns declared proof sizes into measured ones."""
+    def __init__(
+        self,
+        system: System,
+        parachain_system: ParachainSystem,
+        pallets: Pallets,
+        *,
+        charge: Callable[[bytes, int], None] | None = None,
+    ) -> None:
+        """``parachain_system`` turns declared proof sizes into measured ones; ``charge`` takes a fee from an
+        account, or raises `DispatchError`; without it, calls that cost a fee are not admitted.
+        """
         self.system = system
         self.parachain_system = parachain_system
         self.pallets = pallets
+        self.charge = charge
 
     # A whole block.
 
@@ -137,12 +149,14 @@ class Executive:
         before = self.parachain_system.proof_size()
         self.system.note_extrinsic(encoded)
         spec = call.function.spec
-        info = DispatchInfo(spec.weight(*call.arguments), spec.dispatch_class)
+        info = DispatchInfo(call.function.weight(*call.arguments), spec.dispatch_class)
         if origin.account is not None and extrinsic.signature is not None:
             self.system.check_nonce(origin.account, extrinsic.signature.nonce)
             if extrinsic.signature.tip:
                 raise InvalidTransaction(TransactionValidity.PAYMENT, "this chain takes no tips")
         self.system.check_weight(info, len(encoded))
+        if call.function.fee is not None and origin.account is not None:
+            self._charge(origin.account, call.function.fee(*call.arguments))
 
         # DISPATCH
         error = self.pallets.dispatch(call, origin)
@@ -153,6 +167,19 @@ class Executive:
         self.parachain_system.reclaim_weight(info, before)
         self.system.note_applied_extrinsic(None if error is None else error.encode(), info)
         return encode_dispatch_result(error)
+
+    def _charge(self, account: bytes, fee: int) -> None:
+        """Take a fee, outside the call's storage layer: it is gone also when the call fails. Raises
+        `InvalidTransaction`.
+        """
+        if self.charge is None:
+            raise InvalidTransaction(
+                TransactionValidity.PAYMENT, "the call costs a fee, and nobody takes one"
+            )
+        try:
+            self.charge(account, fee)
+        except DispatchError as error:
+            raise InvalidTransaction(TransactionValidity.PAYMENT, f"fee of {fee}: {error}") from None
 
     def _check_signature(self, extrinsic: Extrinsic, signature: ExtrinsicSignature) -> bytes:
         """The signing account, once the signature covers this call on this chain. Raises

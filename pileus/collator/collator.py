@@ -23,7 +23,8 @@ from pileus.collator.consensus import Claim
 from pileus.collator.container import Containers, validate
 from pileus.collator.descriptor import signed_descriptor
 from pileus.collator.inherents import inherent_data
-from pileus.collator.message_source import Fetched, FetchRequest, MessageSource
+from pileus.collator.message_source import Fetched, MessageSource
+from pileus.collator.messages import MessageCollector
 from pileus.collator.node import ParachainNode
 from pileus.collator.query_source import (
     FetchedAnswer,
@@ -35,7 +36,6 @@ from pileus.keyring import Keypair
 from pileus.relay_chain.interface import RelayChainInterface
 from pov_validator.erasure import erasure_root, obtain_chunks
 from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
-from runtime.pallets.state_messaging.types import InboundLane
 from runtime.pallets.state_query.limits import DEFAULT_QUERY_LIMITS, QueryLimits
 from runtime.pallets.state_query.types import Query
 from runtime.primitives import relay_keys
@@ -55,7 +55,7 @@ from runtime.primitives.parachain import (
     PoV,
 )
 from runtime.primitives.parachain_block_data import ParachainBlockData
-from runtime.primitives.scale import Codec, byte_vec, tuple_of, u8, u32, u64, vec
+from runtime.primitives.scale import Codec, byte_vec, tuple_of, u64, vec
 from runtime.primitives.version import api_id
 from runtime.trie.compact import encode_compact_with_children
 
@@ -63,8 +63,6 @@ __all__ = ["Collation", "Collator"]
 
 COLLATION_API = api_id("CollectCollationInfo")
 
-_lane = tuple_of(u32, u8)
-_position = tuple_of(u32, u8, u64)
 _open_queries: Codec[tuple[tuple[int, Query], ...]] = vec(tuple_of(u64, Query.codec()))
 
 
@@ -107,24 +105,21 @@ class Collator:
         limits: Limits = DEFAULT_LIMITS,
         query_limits: QueryLimits = DEFAULT_QUERY_LIMITS,
     ) -> None:
-        """``lanes`` are polled at every sibling; ``fetch_deadline`` in milliseconds, for each; ``limits`` and
-        ``query_limits`` are those of this parachain's runtime. Raises `ValueError` for two ``message_sources`` of one
-        sibling.
+        """``lanes`` are looked at with every sibling, besides those in use; ``fetch_deadline`` in milliseconds,
+        for each; ``limits`` and ``query_limits`` are those of this parachain's runtime. Raises `ValueError` for two
+        ``message_sources`` of one sibling.
         """
         self.node = node
         self.relay = relay
         self.para_id = para_id
         self.keypair = keypair
-        self.message_sources = sorted(message_sources, key=lambda source: source.para_id)
-        siblings = [source.para_id for source in self.message_sources]
-        if len({*siblings}) != len(siblings):
-            raise ValueError("two message sources for one sibling: its messages would come twice")
+        self.messages = MessageCollector(
+            node, relay, para_id, message_sources, lanes=lanes, fetch_deadline=fetch_deadline, limits=limits
+        )
         self.query_sources = {source.para_id: source for source in query_sources}
         self.query_limits = query_limits
-        self.lanes = tuple(lanes)
-        self.commit_relay_reads = commit_relay_reads
         self.fetch_deadline = fetch_deadline
-        self.limits = limits
+        self.commit_relay_reads = commit_relay_reads
         self.pool: list[bytes] = []
         """Extrinsics that wait for a block, oldest first."""
         self._containers = Containers()
@@ -152,14 +147,7 @@ class Collator:
             return None
 
         # MESSAGES
-        fetched = self._fitting(
-            [
-                (source.para_id, self._fetch(source, relay_parent, parent_hash))
-                for source in self.message_sources
-            ],
-            pvd.max_pov_size,
-            first=parent.number,
-        )
+        fetched = self.messages.collect(relay_parent, parent, pvd.max_pov_size)
 
         answers = self._answers(relay_parent, pvd, parent_hash)
 
@@ -324,52 +312,7 @@ class Collator:
         validators = self.relay.validators(relay_parent)
         return erasure_root(obtain_chunks(len(validators), AvailableData(pov, pvd)))
 
-    # Messages.
-
-    def _fetch(self, source: MessageSource, relay_parent: bytes, parent_hash: bytes) -> Fetched:
-        """Ask one sibling, at the head that the relay parent's state has of it."""
-        head = self._sibling_head(source.para_id, relay_parent)
-        if isinstance(head, str):
-            return Fetched(None, head)
-        return source.fetch(
-            FetchRequest(
-                source=source.para_id,
-                dest=self.para_id,
-                head=head,
-                cursors=tuple((lane, self._cursor(source.para_id, lane, parent_hash)) for lane in self.lanes),
-                lane_key=lambda lane: self._key(
-                    "outbound_lane", _lane.encode((self.para_id, lane)), parent_hash
-                ),
-                outbox_key=lambda lane, nonce: self._key(
-                    "outbox", _position.encode((self.para_id, lane, nonce)), parent_hash
-                ),
-                deadline=self.fetch_deadline,
-            )
-        )
-
-    def _fitting(
-        self, fetched: list[tuple[int, Fetched]], max_pov_size: int, *, first: int
-    ) -> list[tuple[int, Fetched]]:
-        """What one block takes of the answers: an inherent beyond the limits would invalidate the block.
-
-        The rest waits. Who comes first changes with every block (`first`), so no sibling is kept waiting for ever
-        by the messages of the others.
-        """
-        bytes_left = min(self.limits.max_inherent_bytes, max_pov_size // 3)
-        items_left = self.limits.max_siblings_per_block
-        taken = list(fetched)
-        for turn in range(len(taken)):
-            position = (first + turn) % len(taken)
-            source, answer = taken[position]
-            if answer.item is None:
-                continue
-            size = answer.item.proof_bytes() + answer.item.payload_bytes()
-            if size > bytes_left or not items_left:
-                taken[position] = source, Fetched(None, f"the messages of {source} wait: the block is full")
-                continue
-            bytes_left -= size
-            items_left -= 1
-        return taken
+    # Queries.
 
     def _answers(
         self, relay_parent: bytes, pvd: PersistedValidationData, parent_hash: bytes
@@ -405,10 +348,3 @@ class Collator:
             return Header.decode(byte_vec.decode(raw))
         except ScaleError as error:
             return f"the head of {para_id} is not a header: {error}"
-
-    def _cursor(self, source: int, lane: int, at: bytes) -> InboundLane:
-        answer = self.node.call("StateMessagingApi_inbound_lane", _lane.encode((source, lane)), at)
-        return InboundLane.decode(answer)
-
-    def _key(self, what: str, argument: bytes, at: bytes) -> bytes:
-        return byte_vec.decode(self.node.call(f"StateMessagingApi_{what}_key", argument, at))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from pileus.collator.consensus import Claim
 from pileus.relay_chain.interface import RelayChainInterface
-from runtime.pallets.state_messaging.types import VERSION, InboundItem, MessagingInherent
+from runtime.pallets.state_messaging.lanes import VERSION
+from runtime.pallets.state_messaging.types import InboundItem, MessagingInherent
 from runtime.pallets.state_query.types import VERSION as QUERY_VERSION
 from runtime.pallets.state_query.types import AnswerItem, QueryInherent
 from runtime.primitives import relay_keys

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from runtime.pallets.state_messaging.pallet import MessageConsumed, MessageSent, Outcome
+from runtime.pallets.state_messaging.events import MessageConsumed, MessageSent
+from runtime.pallets.state_messaging.lanes import Outcome
 from runtime.support.construct import EventRecord
 
 __all__ = ["LedgerEntry", "MessageId", "MessageLedger", "RouteTotals"]

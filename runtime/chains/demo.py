@@ -54,7 +54,7 @@ timestamp = Timestamp(minimum_period=SLOT_DURATION // 2, on_timestamp_set=aura.c
 parachain_system = ParachainSystem(system, parachain_info, on_relay_slot=aura.check_relay_slot)
 balances = Balances(system, existential_deposit=EXISTENTIAL_DEPOSIT)
 mailbox = Mailbox()
-state_messaging = StateMessaging(parachain_info, timestamp, handlers={RECIPIENT: mailbox.handle})
+state_messaging = StateMessaging(parachain_info, timestamp, handlers={RECIPIENT: mailbox})
 state_query = StateQuery(system, parachain_info, parachain_system, balances, deposit=QUERY_DEPOSIT)
 lookout = Lookout(state_query)
 
@@ -107,7 +107,7 @@ def build_state(encoded: bytes) -> None:
 RUNTIME = ParachainRuntime(
     version=VERSION,
     pallets=pallets,
-    executive=Executive(system, parachain_system, pallets),
+    executive=Executive(system, parachain_system, pallets, charge=balances.charge_fee),
     system=system,
     aura=aura,
     parachain_system=parachain_system,

@@ -53,12 +53,21 @@ class Transfer(Variant):
     amount: U128
 
 
+@dataclass(frozen=True, slots=True)
+class FeePaid(Variant):
+    """An account paid for a call, and the amount was burnt. Ours: FRAME has ``TransactionPayment`` for it."""
+
+    index: ClassVar[int] = 100
+    account: AccountId
+    amount: U128
+
+
 class Balances(Pallet):
     """The native token."""
 
     TotalIssuance = StorageValue(u128, default=0)
 
-    Event = Endowed | DustLost | Transfer
+    Event = Endowed | DustLost | Transfer | FeePaid
 
     def __init__(self, system: System, *, existential_deposit: int) -> None:
         self.system = system
@@ -98,6 +107,15 @@ class Balances(Pallet):
             if self._set_free(dest, received):
                 self.deposit_event(Endowed(dest, received))
         self.deposit_event(Transfer(source, dest, value))
+
+    def charge_fee(self, who: bytes, fee: int) -> None:
+        """Burn ``fee`` from an account, which stays alive. Raises `TokenError`."""
+        remaining = self.free_balance(who) - fee
+        if remaining < self.existential_deposit:
+            raise TokenError(TokenError.Kind.FUNDS_UNAVAILABLE)
+        self._set_free(who, remaining)
+        self.TotalIssuance.put(self.TotalIssuance.get() - fee)
+        self.deposit_event(FeePaid(who, fee))
 
     def _set_free(self, who: bytes, free: int) -> bool:
         """Write a balance; whether that created the account. Burns dust."""

@@ -217,26 +217,30 @@ class CallSpec:
     """What a ``@call`` method declares."""
 
     index: int
-    weight: Callable[..., Weight]
-    """From the call's arguments to its weight before dispatch."""
+    weight: Callable[..., Weight] | str
+    """From the call's arguments to its weight before dispatch; a string names a method of the pallet."""
     dispatch_class: DispatchClass
     name: str
+    fee: str | None = None
+    """The method of the pallet that gives, from the call's arguments, what the signer pays before dispatch."""
 
 
 def call(
     index: int,
     *,
-    weight: Weight | Callable[..., Weight],
+    weight: Weight | Callable[..., Weight] | str,
     dispatch_class: DispatchClass = DispatchClass.NORMAL,
+    fee: str | None = None,
 ) -> Callable[[Callable[Concatenate[S, Origin, P], None]], Callable[Concatenate[S, Origin, P], None]]:
     """Mark a method as a dispatchable call. Its argument types come from the annotations after ``origin``.
 
-    ``weight`` is a constant, or a function of the call's arguments.
+    ``weight`` is a constant, a function of the call's arguments, or the name of a method of the pallet that is
+    one; ``fee`` is such a name too, of a method that gives an amount of the native token.
     """
 
     def mark(method: Callable[Concatenate[S, Origin, P], None]) -> Callable[Concatenate[S, Origin, P], None]:
-        of_arguments: Callable[..., Weight] = (lambda *_: weight) if isinstance(weight, Weight) else weight
-        spec = CallSpec(index, of_arguments, dispatch_class, method.__name__)
+        declared: Callable[..., Weight] | str = (lambda *_: weight) if isinstance(weight, Weight) else weight
+        spec = CallSpec(index, declared, dispatch_class, method.__name__, fee)
         setattr(method, "__pallet_call__", spec)  # noqa: B010  (mypy: functions have no such attribute)
         return method
 

@@ -38,6 +38,10 @@ class PalletCall:
     spec: CallSpec
     method: Callable[..., None]
     arguments: tuple[tuple[str, Codec[Any]], ...]
+    weight: Callable[..., Weight]
+    """From the arguments to the weight before dispatch."""
+    fee: Callable[..., int] | None
+    """From the arguments to what the signer pays before dispatch; ``None`` for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,11 @@ class Pallet:
         spec = call_spec(method)
         if spec is None:
             raise TypeError(f"{self.name}.{method.__name__} is not a call")
-        return PalletCall(spec, method, tuple((name, codec_of(hint)) for name, hint in hints.items()))
+        arguments = tuple((name, codec_of(hint)) for name, hint in hints.items())
+        weight = getattr(self, spec.weight) if isinstance(spec.weight, str) else spec.weight
+        return PalletCall(
+            spec, method, arguments, weight, None if spec.fee is None else getattr(self, spec.fee)
+        )
 
     def function(self, index: int) -> PalletCall | None:
         """The call with this index, or ``None``."""

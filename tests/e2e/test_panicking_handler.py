@@ -7,7 +7,6 @@ import pytest
 from pileus.network.run import Network
 from pileus.network.topology import Collator, Parachain, RelayChainSection, RelayNode, Topology, Traffic
 from runtime.chains import demo
-from runtime.pallets.mailbox import RECIPIENT
 from runtime.pallets.state_messaging.types import Message
 
 TOPOLOGY = Topology(
@@ -21,7 +20,7 @@ def test_a_panicking_handler_does_not_stop_the_chain(monkeypatch: pytest.MonkeyP
     def handler(message: Message) -> None:
         raise ZeroDivisionError("a bug of the recipient")
 
-    monkeypatch.setitem(demo.state_messaging.handlers, RECIPIENT, handler)
+    monkeypatch.setattr(demo.mailbox, "on_message", handler)
     network = Network(TOPOLOGY, seed=1, relay_state="carried")
     reports = list(network.run(8))
     problems = [problem for report in reports for problem in report.problems]

@@ -21,23 +21,20 @@ from host_functions.relay_state import EmbeddedRelayNode
 from host_functions.state_machine.externalities import Externalities
 from host_functions.state_machine.genesis import Storage, build_state
 from pileus.collator import Collator, ParachainNode
-from pileus.collator.message_source import Fetched, FetchRequest, SiblingMessageSource
+from pileus.collator.message_source import Fetched, FetchRequest, SiblingKeys, SiblingMessageSource
 from pileus.network.run import Network
 from pileus.network.topology import Collator as CollatorSpec
 from pileus.network.topology import Parachain, RelayChainSection, RelayNode, Topology
 from runtime.chains import demo
+from runtime.pallets.state_messaging.events import ItemRefused, MessageConsumed
+from runtime.pallets.state_messaging.lanes import VERSION, InboundLane, OutboundLane, Outcome, chain_step
 from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
-from runtime.pallets.state_messaging.pallet import ItemRefused, MessageConsumed, Outcome
 from runtime.pallets.state_messaging.types import (
-    VERSION,
     InboundItem,
-    InboundLane,
     LaneBatch,
     Message,
     MessageBody,
     MessagingInherent,
-    OutboundLane,
-    chain_step,
 )
 from runtime.pallets.system import ApplyExtrinsic
 from runtime.primitives import relay_keys
@@ -45,6 +42,7 @@ from runtime.primitives.errors import InvalidBlock, ScaleError
 from runtime.primitives.header import Header
 from runtime.primitives.scale import byte_vec
 from runtime.support.dispatch import NONE
+from runtime.support.sibling_ancestry import NewestHead
 from runtime.trie.errors import MissingNode
 from runtime.trie.layout import LAYOUT_V1
 from runtime.trie.proof import create_proof
@@ -109,6 +107,15 @@ def five() -> Sibling:
     return sibling(FIVE)
 
 
+KEYS = SiblingKeys(
+    lambda lane: messaging.keys.outbound_lane((ME, lane)),
+    lambda lane, nonce: messaging.keys.outbox((ME, lane, nonce)),
+    lambda lane, nonce: messaging.keys.checkpoint((ME, lane, nonce)),
+    lambda lane: messaging.keys.inbound(ME, lane),
+    messaging.keys.now(),
+)
+
+
 def request(
     of: Sibling, cursors: dict[int, InboundLane] | None = None, *, deadline: int = 500
 ) -> FetchRequest:
@@ -117,8 +124,10 @@ def request(
         ME,
         of.head,
         tuple((cursors or {0: InboundLane()}).items()),
-        lambda lane: messaging.OutboundLanes.key((ME, lane)),
-        lambda lane, nonce: messaging.outbox_key(ME, lane, nonce),
+        (),
+        KEYS,
+        lambda lane: [],
+        lambda lane, now: [],
         deadline,
     )
 
@@ -130,7 +139,13 @@ def fetch(
     cursors: dict[int, InboundLane] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Fetched:
-    source = SiblingMessageSource(SIBLING, of if node is None else node, LAYOUT_V1, limits)  # type: ignore[arg-type]
+    source = SiblingMessageSource(
+        SIBLING,
+        of if node is None else node,
+        LAYOUT_V1,
+        limits,
+        form="flat",  # type: ignore[arg-type]
+    )
     return source.fetch(request(of, cursors))
 
 
@@ -414,7 +429,7 @@ def test_our_own_node_is_not_the_peers_fault() -> None:
     def pruned(lane: int) -> bytes:
         raise StateUnavailable(bytes(32))
 
-    asked = replace(request(five()), lane_key=pruned)
+    asked = replace(request(five()), keys=replace(KEYS, outbound_lane=pruned))
     with pytest.raises(StateUnavailable):
         SiblingMessageSource(SIBLING, five(), LAYOUT_V1).fetch(asked)
 
@@ -500,7 +515,7 @@ class Scripted:
 
 def with_sources(network: Network, para: int, *sources: object) -> Collator:
     (collator,) = network.parachains[para]._collators
-    collator.message_sources = list(sources)  # type: ignore[arg-type]
+    collator.messages.sources = list(sources)  # type: ignore[arg-type]
     return collator
 
 
@@ -527,7 +542,7 @@ def test_a_liar_costs_nothing_but_its_own_messages(mode: str) -> None:
         assert all(candidate.backed for candidate in report.candidates)
         problems.update(report.problems)
     assert sorted(problem.split(": ", 1)[1][:30] for problem in problems) == [
-        "answer of 2000 refused: a body",
+        "answer of 2000 refused: the bo",
         "no answer from 2001 within 500",
     ]
 
@@ -549,7 +564,7 @@ def test_a_liar_costs_nothing_but_its_own_messages(mode: str) -> None:
 
 def fake_item(source: int, size: int) -> InboundItem:
     bodies = tuple(MessageBody(b"", b"mailbox", None, bytes(100_000)) for _ in range(size // 100_000))
-    return InboundItem(source, bytes(32), (LaneBatch(0, 1, bodies),), ())
+    return InboundItem(VERSION, source, NewestHead(bytes(32)), (LaneBatch(0, 1, bodies),))
 
 
 def test_more_messages_than_a_block_takes_do_not_stop_the_chain() -> None:
@@ -559,7 +574,7 @@ def test_more_messages_than_a_block_takes_do_not_stop_the_chain() -> None:
     fetched = [(source, Fetched(fake_item(source, 1_000_000))) for source in range(3000, 3006)]
     taken: dict[int, int] = {}
     for number in range(6):
-        answers = collator._fitting(fetched, 10 * 1024 * 1024, first=number)
+        answers = collator.messages.fitting(fetched, 10 * 1024 * 1024, first=number)
         assert [source for source, _ in answers] == list(range(3000, 3006))
         items = [answer.item for _, answer in answers if answer.item is not None]
         size = sum(item.proof_bytes() + item.payload_bytes() for item in items)
@@ -570,7 +585,7 @@ def test_more_messages_than_a_block_takes_do_not_stop_the_chain() -> None:
         waiting = [answer.problem for _, answer in answers if answer.item is None]
         assert all("wait: the block is full" in problem for problem in waiting)
     assert taken == dict.fromkeys(range(3000, 3006), 3)
-    small = collator._fitting(fetched, 3 * 1024 * 1024, first=0)
+    small = collator.messages.fitting(fetched, 3 * 1024 * 1024, first=0)
     assert [answer.item is not None for _, answer in small] == [True] + [False] * 5
 
 
@@ -578,7 +593,7 @@ def test_more_siblings_than_a_block_takes() -> None:
     network = Network(TOPOLOGY, seed=2, relay_state="own")
     collator = with_sources(network, 2)
     fetched = [(source, Fetched(fake_item(source, 0))) for source in range(101)]
-    answers = collator._fitting(fetched, 10 * 1024 * 1024, first=100)
+    answers = collator.messages.fitting(fetched, 10 * 1024 * 1024, first=100)
     missing = [source for source, answer in answers if answer.item is None]
     assert missing == [99]
 
@@ -604,10 +619,10 @@ def test_the_request_names_the_head_that_relay_state_has() -> None:
     relay_parent = network.chain.best
     (report,) = [report for report in network.step().candidates if report.collation.para_id == 2002]
     asked = seen[-1]
-    assert (asked.source, asked.dest, asked.cursors) == (2000, 2002, ((0, InboundLane()),))
+    assert (asked.source, asked.dest, asked.inbound) == (2000, 2002, ((0, InboundLane()),))
     assert asked.head.encode() == network.chain.state(relay_parent).para_head(2000)
-    assert asked.lane_key(0) == messaging.OutboundLanes.key((2002, 0))
-    assert asked.outbox_key(0, 1) == messaging.outbox_key(2002, 0, 1)
+    assert asked.keys.outbound_lane(0) == messaging.OutboundLanes.key((2002, 0))
+    assert asked.keys.outbox(0, 1) == messaging.outbox_key(2002, 0, 1)
     # The other one has no head on the relay chain, and is not even asked.
     assert [entry.source for entry in seen] == [2000] * len(seen)
     assert report.collation.fetched[1][1].problem == "the relay chain has no head of 2999"

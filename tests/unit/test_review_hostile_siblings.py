@@ -31,6 +31,7 @@ from runtime.pallets.state_messaging.types import InboundItem, LaneBatch, Messag
 from runtime.primitives.additional_data import RELAY_PROOF_KEY
 from runtime.primitives.block import Block
 from runtime.primitives.parachain import PoV
+from runtime.support.sibling_ancestry import NewestHead
 
 
 def topology(paras: int, *traffic: Traffic) -> Topology:
@@ -120,7 +121,7 @@ def request() -> tuple[Network, FetchRequest, Fetched]:
             asked.append(request)
             return Fetched(None)
 
-    collator._fetch(Listening(), network.chain.best.hash, network.parachains[1].node.best_hash)
+    collator.messages.fetch(Listening(), network.chain.best.hash, network.parachains[1].node.best_hash)
     source = SiblingMessageSource(1000, network.parachains[0].node, network.parachains[0].node.layout)
     return network, asked[0], source.fetch(asked[0])
 
@@ -182,7 +183,7 @@ def test_a_message_larger_than_the_chain_accepts_is_not_fetched() -> None:
 
 def answer(source: int, size: int) -> tuple[int, Fetched]:
     body = MessageBody(b"", b"", None, bytes(size))
-    return source, Fetched(InboundItem(source, bytes(32), (LaneBatch(0, 1, (body,)),), ()))
+    return source, Fetched(InboundItem(1, source, NewestHead(bytes(32)), (LaneBatch(0, 1, (body,)),)))
 
 
 def collator_of(network: Network) -> Collator:
@@ -199,7 +200,7 @@ def test_what_a_block_takes_is_within_its_limits_and_nobody_waits_for_ever(
     fetched = [answer(source, size) for source, size in enumerate(sizes)]
     served: set[int] = set()
     for turn in range(len(sizes)):
-        taken = collator._fitting(fetched, 10 * 1024 * 1024, first=first + turn)
+        taken = collator.messages.fitting(fetched, 10 * 1024 * 1024, first=first + turn)
         assert [source for source, _ in taken] == [source for source, _ in fetched]
         items = [(source, found.item) for source, found in taken if found.item is not None]
         assert sum(item.payload_bytes() for _, item in items) <= DEFAULT_LIMITS.max_inherent_bytes
@@ -213,7 +214,9 @@ def test_what_a_block_takes_is_within_its_limits_and_nobody_waits_for_ever(
 
 def test_more_siblings_than_a_block_takes() -> None:
     collator = collator_of(candidate("own")[0])
-    taken = collator._fitting([answer(source, 1) for source in range(150)], 10 * 1024 * 1024, first=149)
+    taken = collator.messages.fitting(
+        [answer(source, 1) for source in range(150)], 10 * 1024 * 1024, first=149
+    )
     items = [source for source, found in taken if found.item is not None]
     assert items == [*range(99), 149]
 

@@ -1,25 +1,20 @@
-"""Messages and lanes on the wire and in state.
+"""Messages and items on the wire.
 
-The bytes of the protocol: what a commitment commits to, what lies in the sender's state, what the receiver
-keeps, and what a collator puts into the inherent. Version 1; field order is SCALE order.
+The bytes of the protocol besides the lanes (`runtime.pallets.state_messaging.lanes`): what a commitment commits to,
+and what a collator or a relayer hands in. Version 1; field order is SCALE order.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
+from runtime.pallets.state_messaging.lanes import VERSION, Party
 from runtime.primitives.hashing import blake2_256
-from runtime.primitives.scale import H256, U8, U32, U64, Bool, Struct, bounded_bytes
+from runtime.primitives.scale import H256, U8, U32, U64, Struct
+from runtime.support.sibling_ancestry import HeadReference
 
-VERSION = 1
 COMMITMENT_DOMAIN = b"pileus/msg/v1"
-CHAIN_DOMAIN = b"pileus/chain/v1"
-"""Domain tags: a leaf can never be taken for a chain step, nor for anything another protocol hashes."""
-
-MAX_PARTY_LENGTH = 32
-Party = Annotated[bytes, bounded_bytes(MAX_PARTY_LENGTH)]
-"""Sender or recipient: an account id or a shorter name, at most 32 bytes."""
+"""Domain tag of a commitment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +22,7 @@ class MessageBody(Struct):
     """What the sender chose. Travels off chain; only its commitment is in the sender's state."""
 
     sender: Party
+    """The signing account (32 bytes), or the name of the pallet that sent it (shorter)."""
     recipient: Party
     timeout: U64 | None
     """Milliseconds on the *destination's* clock; the message is not dispatched from then on."""
@@ -55,43 +51,14 @@ class Message(Struct):
         return blake2_256(COMMITMENT_DOMAIN + self.encode())
 
 
-def chain_step(head: bytes, nonce: int, commitment: bytes) -> bytes:
-    """Next head of a lane: a hash chain over its commitments, so that one value can stand for all of them."""
-    return blake2_256(CHAIN_DOMAIN + bytes([VERSION]) + head + nonce.to_bytes(8, "big") + commitment)
-
-
 @dataclass(frozen=True, slots=True)
-class OutboundLane(Struct):
-    """The sender's side of a lane."""
+class SentMessage:
+    """One of our own messages, as its sender is told of the outcome."""
 
-    next_nonce: U64 = 1
-    """Nonces start at 1, are never reused and never reset."""
-    acked: U64 = 0
-    """Highest nonce the destination is known to have consumed."""
-    bytes_in_flight: U64 = 0
-    """Sum of the encoded bodies above `acked`."""
-    head: H256 = bytes(32)
-    """`chain_step` over every commitment so far."""
-
-    @property
-    def in_flight(self) -> int:
-        """Messages above `acked`."""
-        return self.next_nonce - 1 - self.acked
-
-
-@dataclass(frozen=True, slots=True)
-class InboundLane(Struct):
-    """The receiver's side of a lane: replay guard, flow control and evidence in one value of constant
-    size.
-    """
-
-    last_delivered: U64 = 0
-    """Every nonce up to this one is consumed, whatever its outcome."""
-    outcomes: U64 = 0
-    """Bit i: whether message ``last_delivered - i`` was delivered; 0 also for failed and expired."""
-    suspended: Bool = False
-    head: H256 = bytes(32)
-    """`chain_step` over every commitment consumed; equals the sender's head at that nonce."""
+    dest: int
+    lane: int
+    nonce: int
+    commitment: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +67,60 @@ class LaneBatch(Struct):
 
     lane: U8
     first_nonce: U64
-    """Must be the receiver's ``last_delivered + 1``; stated so that a stale batch is recognised before any
-    hashing.
-    """
+    """Stated, so that a stale batch is recognised before any hashing. Of an ordered lane it must be the
+    receiver's ``last_delivered + 1``."""
     bodies: tuple[MessageBody, ...]
+    tail: tuple[H256, ...] | None = None
+    """``None``: every commitment is proven in the sender's outbox. Else (head mode, ordered lanes only) the
+    commitments that follow the bodies up to a nonce whose chain head is proven: a multiple of
+    `CHECKPOINT_INTERVAL`, or the last message sent."""
+
+    @property
+    def last_nonce(self) -> int:
+        """Nonce of the last body."""
+        return self.first_nonce + len(self.bodies) - 1
+
+    @property
+    def proven_nonce(self) -> int:
+        """Nonce up to which the batch is proven in head mode."""
+        return self.last_nonce + len(self.tail or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Ack(Struct):
+    """Acknowledge our messages of one lane: what the sibling's end of it says is proven."""
+
+    lane: U8
+    first_nonce: U64
+    """Where to begin. Of an ordered lane it must be ``acked + 1``."""
+    limit: U32
+    """At most so many messages are looked at and released; their weight is charged beforehand."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutClaim(Struct):
+    """Our messages of one lane whose timeout the sibling's clock has reached before it consumed them."""
+
+    lane: U8
+    nonces: tuple[U64, ...]
+    """Strictly increasing."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboundItem(Struct):
-    """What one sibling has for us, proven at one of its heads."""
+    """What one sibling has for us, and what it has done with ours, proven at one of its heads."""
 
+    version: U8
     source: U32
-    head_hash: H256
-    """BLAKE2b-256 of the head the proof is against; must be the one the relay parent's state holds."""
-    batches: tuple[LaneBatch, ...]
+    head: HeadReference
+    """The head that the proof is against, and the evidence that it may be relied on."""
+    batches: tuple[LaneBatch, ...] = ()
+    """By strictly increasing lane; an unordered lane may have several, disjoint, by increasing nonce."""
+    acks: tuple[Ack, ...] = ()
     """By strictly increasing lane."""
-    nodes: tuple[bytes, ...]
+    timeouts: tuple[TimeoutClaim, ...] = ()
+    """By strictly increasing lane."""
+    nodes: tuple[bytes, ...] = ()
     """Trie nodes of the sibling's state: unique, all used, in ascending order of their bytes."""
 
     @property
@@ -123,9 +128,19 @@ class InboundItem(Struct):
         """Messages in all batches."""
         return sum(len(batch.bodies) for batch in self.batches)
 
+    @property
+    def tail_count(self) -> int:
+        """Commitments in the tails of all batches."""
+        return sum(len(batch.tail or ()) for batch in self.batches)
+
+    @property
+    def claim_count(self) -> int:
+        """Messages claimed to have timed out."""
+        return sum(len(claim.nonces) for claim in self.timeouts)
+
     def proof_bytes(self) -> int:
-        """Bytes of all trie nodes."""
-        return sum(len(node) for node in self.nodes)
+        """Bytes of all trie nodes, of the tails, and of the evidence for the head."""
+        return sum(len(node) for node in self.nodes) + 32 * self.tail_count + self.head.proof_bytes()
 
     def payload_bytes(self) -> int:
         """Bytes of all payloads."""
