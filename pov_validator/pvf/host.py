@@ -27,7 +27,7 @@ from host_functions.errors import DeadlineExceeded
 from host_functions.executor.directories import cache_directory
 from host_functions.interfaces import additional_data, logging, relay_chain_state, storage_proof_size
 from pov_validator.pvf.errors import PossiblyInvalid, PreparationFailed, PreparationFailure, WorkerFailure
-from pov_validator.pvf.outcome import conclude
+from pov_validator.pvf.outcome import REASONS, conclude
 from pov_validator.pvf.params import WALL_CLOCK_FACTOR, ExecKind, ExecutorParams, PrepareKind
 from pov_validator.pvf.process import PROGRAM, WorkerProcess
 from pov_validator.pvf.protocol import (
@@ -48,6 +48,7 @@ from pov_validator.pvf.protocol import (
     Ready,
     Refused,
     Returned,
+    Stop,
     Stopped,
     from_python,
 )
@@ -125,14 +126,16 @@ class PvfHost:
                         refusal = PreparationFailed(PreparationFailure[failure], detail)
                     case other:
                         raise ProtocolViolation(f"the worker answered {type(other).__name__}")
-            except BaseException as error:
+            except TimeoutError:
                 worker.kill()
-                if isinstance(error, TimeoutError):
-                    raise _timed_out(seconds) from None
-                if isinstance(error, ProtocolViolation):
-                    raise PreparationFailed(PreparationFailure.JOB_DIED, str(error)) from None
-                if isinstance(error, _GONE):
-                    raise _died_preparing(worker, seconds) from None
+                raise _timed_out(seconds) from None
+            except ProtocolViolation as error:
+                worker.kill()
+                raise PreparationFailed(PreparationFailure.JOB_DIED, str(error)) from None
+            except _GONE:
+                raise _died_preparing(worker, seconds) from None
+            except BaseException:
+                worker.kill()
                 raise
             self._put_back(worker, code)
         if refusal is not None:
@@ -145,7 +148,7 @@ class PvfHost:
                 raise WorkerFailure("the PVF host is closed")
             worker, self._idle_preparer = self._idle_preparer, None
         if worker is not None:
-            if worker.status is None:
+            if worker.is_idle():
                 return worker
             worker.kill()
         return self._start(self.params.preparation_memory, may_write=True)
@@ -219,6 +222,8 @@ class PvfHost:
             while True:
                 message = process.hear(deadline)
                 match message:
+                    case Stopped(kind) if kind not in REASONS and not (kind == Stop.HOST_CALL and failure):
+                        raise ProtocolViolation(f"it stopped for reason {kind}")
                     case Returned() | Stopped():
                         return message, failure
                     case HostCall() if failure is None:
@@ -301,7 +306,7 @@ class PvfHost:
                 if self._idle:
                     executor = max(self._idle, key=lambda idle: code_hash in idle.slots)
                     self._idle.remove(executor)
-                    if executor.process.status is None:
+                    if executor.process.is_idle():
                         self._busy.add(executor)
                         return executor
                     executor.process.kill()  # somebody killed it while it waited: nobody's fault
@@ -431,6 +436,6 @@ def _died_preparing(worker: WorkerProcess, seconds: float) -> PreparationFailed:
     words = worker.last_words()
     if worker.status == TIMED_OUT:
         return _timed_out(seconds)
-    if OUT_OF_MEMORY_MARK in words:
+    if OUT_OF_MEMORY_MARK in worker.error_output:
         return PreparationFailed(PreparationFailure.OUT_OF_MEMORY, words)
     return PreparationFailed(PreparationFailure.JOB_DIED, f"the process {words}")

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from host_functions.contexts.base import HostContext
 from host_functions.errors import DeadlineExceeded, GuestPanic, MissingHostFunction, SandboxError
 from host_functions.interfaces import logging
 from pov_validator.pvf.errors import PossiblyInvalid
 from pov_validator.pvf.protocol import Returned, Stop, Stopped
 
-__all__ = ["conclude"]
+__all__ = ["REASONS", "conclude"]
+
+REASONS: Final = frozenset(
+    (
+        Stop.PANIC,
+        Stop.TRAP,
+        Stop.OUT_OF_MEMORY,
+        Stop.ALLOCATOR,
+        Stop.DEADLINE,
+        Stop.MISSING_FUNCTION,
+        Stop.CONSTRUCTION,
+        Stop.OTHER,
+    )
+)
+"""Why a guest can stop by itself."""
 
 
 class HostFunctionRefused(SandboxError):
@@ -44,7 +60,5 @@ def _error_of(message: Stopped, entry_point: str, context: HostContext, seconds:
             return MissingHostFunction(message.detail, str(context))
         case Stop.CONSTRUCTION:
             return PossiblyInvalid(f"no instance of the code can be made: {message.detail}")
-        case Stop.OTHER:
-            return HostFunctionRefused(f"{entry_point}: {message.detail}")
         case _:
-            return PossiblyInvalid(f"ambiguous worker behaviour: it stopped for reason {message.kind}")
+            return HostFunctionRefused(f"{entry_point}: {message.detail}")

@@ -27,7 +27,7 @@ PROGRAM: Final = (
 )
 LIBRARY_PATHS: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """All that is left of the environment: where the interpreter's own libraries may lie."""
-MAX_LAST_WORDS: Final = 4_096
+MAX_LAST_WORDS: Final = 65_536
 """Bytes of what a dying process wrote to its error stream."""
 
 
@@ -59,6 +59,8 @@ class WorkerProcess:
             theirs.close()
             os.close(errors_of_child)
         self._errors = errors
+        self.error_output = ""
+        """What it wrote to its error stream; known after `last_words`."""
         self._channel = Channel(ours, limit)
         self._end = weakref.finalize(self, _end, self._popen, self._channel, errors, os.getpid())
 
@@ -87,9 +89,9 @@ class WorkerProcess:
             self._popen.wait(timeout=1)
         status = self._popen.poll()
         try:
-            said = os.read(self._errors, MAX_LAST_WORDS).decode("utf-8", "replace").strip()
-        except (BlockingIOError, OSError):
-            said = ""
+            self.error_output = os.read(self._errors, MAX_LAST_WORDS).decode("utf-8", "replace").strip()
+        except OSError:
+            self.error_output = ""
         self.kill()
         if status is None:
             ended = "was killed"
@@ -97,7 +99,11 @@ class WorkerProcess:
             ended = f"died of signal {-status}"
         else:
             ended = f"ended with status {status}"
-        return f"{ended}: {said.splitlines()[-1]!r}" if said else ended
+        return f"{ended}: {self.error_output.splitlines()[-1][:300]!r}" if self.error_output else ended
+
+    def is_idle(self) -> bool:
+        """Whether it lives, and has said nothing unasked. Its socket knows of a death before the process table does."""
+        return self._popen.poll() is None and self._channel.is_quiet()
 
     @property
     def status(self) -> int | None:

@@ -342,6 +342,12 @@ class Channel:
             raise TimeoutError("the deadline has passed")
         self._socket.settimeout(left)
 
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to receive, and the other side is there."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
+
     def wait_for_hangup(self) -> None:
         """Return when the other side is gone. Reads nothing, so another thread may."""
         poll = select.poll()

@@ -35,6 +35,7 @@ class Guests:
     head: bytes = HEAD
     relay_key: bytes = RELAY_KEY
     relay_value: bytes = RELAY_VALUE
+    relay_root: bytes = ROOT
 
     def module(self, body: str, *fields: str, memory: str = '(memory (export "memory") 2)') -> bytes:
         """A validation function; ``body`` leaves its packed result on the stack, `ok` is one that is right."""
