@@ -28,6 +28,7 @@ from runtime.primitives.relay_keys import storage_prefix
 __all__ = [
     "BadMetadata",
     "Call",
+    "Event",
     "Metadata",
     "Pallet",
     "SignedExtension",
@@ -52,6 +53,16 @@ HASHERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "Twox64Concat": twox_64_concat,
     "Identity": bytes,
 }
+
+
+MAX_NESTING: Final = 64
+PRIMITIVE_SIZES: Final = {
+    "bool": 1,
+    "char": 4,
+    "str": 1,
+    **{f"{sign}{bits}": bits // 8 for sign in "ui" for bits in (8, 16, 32, 64, 128, 256)},
+}
+"""Bytes of the zero value; of a string that is its length."""
 
 
 class BadMetadata(PileusError):
@@ -108,6 +119,18 @@ class SignedExtension:
     """Type of the part that is only signed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a pallet says happened."""
+
+    pallet: str
+    name: str
+    fields: Any
+    """Plain Python data: a mapping where the runtime names its fields, else a value, a tuple or ``None``."""
+    extrinsic: int | None
+    """Position of the extrinsic it happened in; ``None`` outside of any."""
+
+
 class Metadata:
     """The metadata of one runtime."""
 
@@ -122,11 +145,13 @@ class Metadata:
         if not OLDEST <= self.version <= NEWEST:
             raise BadMetadata(f"metadata of version {self.version}; known are {OLDEST} to {NEWEST}")
         try:
-            self._registry, document = _decode(encoded, self.version)
+            self._registry, self._decoded, document = _decode(encoded, self.version)
             self.pallets: Mapping[str, Pallet] = {
                 pallet.name: pallet for pallet in _pallets(document, self.version, self._registry)
             }
             """By name, in the runtime's order."""
+            self.address_type, self.signature_type = _envelope(document, self.version, self._registry)
+            """Types of who signs and of the signature; ``None`` before version 14."""
             self.signed_extensions: tuple[SignedExtension, ...] = _signed_extensions(document, self.version)
         except (PileusError, MemoryError):
             raise
@@ -155,9 +180,13 @@ class Metadata:
             raise UnknownName(f"pallet {pallet} has no storage item {name!r}")
         return found
 
+    def find_item(self, pallet: str, name: str) -> StorageItem | None:
+        """As `item`; ``None`` if there is none."""
+        return self.pallets[pallet].storage.get(name) if pallet in self.pallets else None
+
     def has_item(self, pallet: str, name: str) -> bool:
         """Whether there is such a storage item."""
-        return pallet in self.pallets and name in self.pallets[pallet].storage
+        return self.find_item(pallet, name) is not None
 
     def storage_key(self, pallet: str, name: str, *keys: bytes) -> bytes:
         """The key of a value, or of an entry of a map for its SCALE-encoded ``keys``; of fewer, a prefix.
@@ -182,7 +211,7 @@ class Metadata:
         from scalecodec.base import ScaleBytes
 
         try:
-            decoded = self._registry.create_scale_object(type_name, ScaleBytes(data))
+            decoded = self._registry.create_scale_object(type_name, ScaleBytes(data), metadata=self._decoded)
             return decoded.decode(check_remaining=True)
         except Exception as error:
             raise ScaleError(f"{type(error).__name__}: {str(error)[:200]}", what=type_name) from None
@@ -205,24 +234,72 @@ class Metadata:
             what = ".".join((type_name, *path))
             raise ScaleError(f"{type(error).__name__}: {str(error)[:200]}", what=what) from None
 
-    def compose_call(self, pallet: str, name: str, **arguments: object) -> bytes:
+    def compose_call(self, pallet: str, name: str, *positional: object, **named: object) -> bytes:
         """A call with its arguments as plain Python data, or as bytes that are encoded already.
 
+        Positional arguments need no names, which change from one runtime to the next (``remark`` was ``_remark``).
         Raises `UnknownName`, `ScaleError`, and `ValueError` for arguments that are missing or too many.
         """
         call = self.call(pallet, name)
         wanted = [argument for argument, _ in call.arguments]
-        if set(arguments) != set(wanted):
-            raise ValueError(f"{pallet}.{name} takes ({', '.join(wanted)}), not ({', '.join(arguments)})")
+        arguments = dict(zip(wanted, positional, strict=False)) | named
+        if set(arguments) != set(wanted) or len(positional) + len(named) != len(wanted):
+            raise ValueError(
+                f"{pallet}.{name} takes ({', '.join(wanted)}), not {len(positional)} values and ({', '.join(named)})"
+            )
         parts = [
             given if isinstance(given := arguments[argument], bytes) else self.encode(type_name, given)
             for argument, type_name in call.arguments
         ]
         return call.index + b"".join(parts)
 
+    def definition(self, type_name: str) -> Mapping[str, Any]:
+        """How the metadata define a type: ``path``, ``params`` and ``def`` of ``scale-info``; from version 14 on.
 
-def _decode(encoded: bytes, version: int) -> tuple[Any, dict[str, Any]]:
-    """scalecodec's registry with the types of this runtime, and the metadata as plain data."""
+        Raises `UnknownName`.
+        """
+        if self.version < FIRST_WITH_TYPES:
+            raise UnknownName(f"metadata of version {self.version} define no types")
+        return _type(self._registry, type_name)
+
+    def zero(self, type_name: str) -> bytes:
+        """SCALE of a type's plainest value: zeros, empty lists, the first variant; from version 14 on.
+
+        Raises `UnknownName`.
+        """
+        return self._zero(type_name, MAX_NESTING)
+
+    def events(self, encoded: bytes) -> tuple[Event, ...]:
+        """The events of a block, as they stand under ``System.Events``. Raises `ScaleError`, `UnknownName`."""
+        item = self.item("System", "Events")
+        return tuple(
+            Event(one["module_id"], one["event_id"], one["attributes"], one["extrinsic_idx"])
+            for one in self.decode(item.value_type, encoded)
+        )
+
+    def _zero(self, type_name: str, depth: int) -> bytes:
+        if not depth:
+            raise BadMetadata(f"type {type_name} is nested without end")
+        ((kind, content),) = self.definition(type_name)["def"].items()
+        if kind == "primitive":
+            return bytes(PRIMITIVE_SIZES[content.lower()])
+        if kind in ("compact", "sequence", "bitsequence"):
+            return b"\x00"
+        if kind == "array":
+            return self._zero(_type_name(content["type"], typed=True), depth - 1) * int(content["len"])
+        if kind == "tuple":
+            return b"".join(self._zero(_type_name(one, typed=True), depth - 1) for one in content)
+        if kind == "variant":
+            first = min(content["variants"], key=lambda variant: int(variant["index"]))
+            return bytes((first["index"],)) + self._fields(first["fields"], depth)
+        return self._fields(content["fields"], depth)
+
+    def _fields(self, fields: Sequence[Mapping[str, Any]], depth: int) -> bytes:
+        return b"".join(self._zero(_type_name(one["type"], typed=True), depth - 1) for one in fields)
+
+
+def _decode(encoded: bytes, version: int) -> tuple[Any, Any, dict[str, Any]]:
+    """scalecodec's registry with the types of this runtime, its metadata object, and the same as plain data."""
     # scalecodec takes a quarter of a second to import: only who reads metadata pays.
     from scalecodec.base import RuntimeConfigurationObject, ScaleBytes
     from scalecodec.type_registry import load_type_registry_preset
@@ -236,7 +313,7 @@ def _decode(encoded: bytes, version: int) -> tuple[Any, dict[str, Any]]:
     if version >= FIRST_WITH_TYPES:
         registry.add_portable_registry(metadata)
     (document,) = metadata.value[1].values()
-    return registry, document
+    return registry, metadata, document
 
 
 def _pallets(document: dict[str, Any], version: int, registry: Any) -> list[Pallet]:
@@ -314,6 +391,19 @@ def _shape(definition: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]
     return tuple(hashers), (shape["key"],), shape["value"]
 
 
+def _envelope(document: dict[str, Any], version: int, registry: Any) -> tuple[str | None, str | None]:
+    """Types of an extrinsic's address and signature: parameters of ``UncheckedExtrinsic``."""
+    if version < FIRST_WITH_TYPES:
+        return None, None
+    extrinsic = _type(registry, _type_name(document["extrinsic"]["ty"], typed=True))
+    types = {one["name"]: one["type"] for one in extrinsic["params"]}
+    address, signature = (
+        None if types.get(name) is None else _type_name(types[name], typed=True)
+        for name in ("Address", "Signature")
+    )
+    return address, signature
+
+
 def _signed_extensions(document: dict[str, Any], version: int) -> tuple[SignedExtension, ...]:
     if version < FIRST_WITH_EXTENSIONS:
         return ()
@@ -331,6 +421,7 @@ def _signed_extensions(document: dict[str, Any], version: int) -> tuple[SignedEx
 NAMED_EXTENSIONS: Final[Mapping[str, tuple[str | None, str | None]]] = {
     "CheckSpecVersion": (None, "u32"),
     "CheckTxVersion": (None, "u32"),
+    "CheckVersion": (None, "u32"),
     "CheckGenesis": (None, "H256"),
     "CheckMortality": ("Era", "H256"),
     "CheckEra": ("Era", "H256"),

@@ -12,16 +12,28 @@ from typing import Final
 
 from host_functions.state_machine import Storage
 from pileus.metadata import Metadata
+from runtime.primitives.errors import ScaleError
 from runtime.primitives.relay_keys import storage_prefix
 from runtime.primitives.scale import account_id, u8, u32, vec
 
-__all__ = ["NoAuthorSlot", "with_author"]
+__all__ = ["NoAuthorSlot", "with_author", "with_balances"]
 
 AUTHOR_KEY: Final = 32
 ALL_PERCENT: Final = 100
 MANY: Final = 1_000
 
 _authorities = vec(account_id)
+
+
+BALANCE: Final = 16
+"""Bytes of a balance, in nearly every runtime; another length does not encode."""
+ACCOUNT_DATA: Final = 4 * BALANCE
+"""Bytes of ``AccountData``, the end of ``AccountInfo``: free, reserved, frozen, and frozen or flags."""
+ACCOUNT_INFO: Final = 80
+"""Bytes of ``AccountInfo`` since 2021: nonce and three counters before the data."""
+PROVIDERS: Final = {69: 4, 72: 4, 76: 8, ACCOUNT_INFO: 8, 84: 12}
+"""Length of ``AccountInfo`` -> where the counter stands that keeps an account alive: after a nonce of 4 bytes alone
+(2020), after one more counter (since), and after a nonce of 8 bytes (KILT and others)."""
 
 
 class NoAuthorSlot(ValueError):
@@ -39,6 +51,33 @@ def with_author(genesis: Storage, metadata: Metadata, public_key: bytes) -> Stor
             top[storage_prefix(pallet, "Authorities")] = _authorities.encode((public_key,))
     if metadata.has_item("AuthorMapping", "MappingWithDeposit"):
         top = _with_nimbus_author(top, metadata, public_key)
+    return Storage(top, genesis.children)
+
+
+def with_balances(genesis: Storage, metadata: Metadata, balances: Mapping[bytes, int]) -> Storage:
+    """``genesis`` with accounts that hold ``balances``, in the smallest unit, by account id.
+
+    Raises `UnknownName` for a runtime without accounts, `ScaleError` for accounts of another form.
+    """
+    if not balances:
+        return genesis
+    top = dict(genesis.top)
+    prefix = metadata.storage_key("System", "Account")
+    # How long a nonce is, and how many counters follow, is seen from an account that is there.
+    length = next((len(value) for key, value in top.items() if key.startswith(prefix)), ACCOUNT_INFO)
+    provided = PROVIDERS.get(length)
+    if provided is None:
+        raise ScaleError(f"accounts of {length} bytes are of no known form", what="AccountInfo")
+    issued = 0
+    for account, free in balances.items():
+        info = bytearray(length)
+        info[provided] = 1
+        info[-ACCOUNT_DATA : BALANCE - ACCOUNT_DATA] = free.to_bytes(BALANCE, "little")
+        top[metadata.storage_key("System", "Account", account)] = bytes(info)
+        issued += free
+    total = storage_prefix("Balances", "TotalIssuance")
+    before = int.from_bytes(top.get(total, b""), "little")
+    top[total] = (before + issued).to_bytes(BALANCE, "little")
     return Storage(top, genesis.children)
 
 

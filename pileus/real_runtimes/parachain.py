@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from host_functions.contexts import OffchainContext
 from host_functions.executor.wasm import CompileCache, WasmRuntime, version_reader
@@ -16,8 +16,8 @@ from host_functions.state_machine import FullBackend, Storage
 from pileus.chain_spec import BadChainSpec, ChainSpec, Genesis, build_genesis, hasher_of
 from pileus.collator import Collator, ParachainNode
 from pileus.keyring import Keypair
-from pileus.metadata import Metadata
-from pileus.real_runtimes.dev_genesis import with_author
+from pileus.metadata import ChainIdentity, Event, Metadata, Signer, signed_extrinsic
+from pileus.real_runtimes.dev_genesis import with_author, with_balances
 from pileus.relay_chain.interface import RelayChainInterface
 from runtime.primitives import relay_keys
 from runtime.primitives.parachain import EMPTY_MQC_HEAD
@@ -69,6 +69,7 @@ class RealParachain:
         para_id: int | None = None,
         hasher: Hasher | None = None,
         changes: Mapping[bytes, bytes | None] | None = None,
+        balances: Mapping[bytes, int] | None = None,
         keypair: Keypair | None = None,
         cache: CompileCache | None = None,
         timeout: float | None = CALL_TIMEOUT,
@@ -76,7 +77,8 @@ class RealParachain:
         """The parachain of a raw chain spec.
 
         ``para_id`` and ``hasher`` override what the genesis and the runtime say. ``changes``: entries of the genesis
-        to set, or to delete with ``None``. ``keypair`` collates, ``//Alice`` if not given.
+        to set, or to delete with ``None``. ``balances``: what accounts hold at genesis, by account id, in the smallest
+        unit. ``keypair`` collates, ``//Alice`` if not given.
 
         Raises `BadChainSpec` for a spec without a runtime; `BlobError` and `InvalidCode` for code that cannot be run,
         `SandboxError`, `ScaleError` and `BadMetadata` for a runtime that does not describe itself, `NoAuthorSlot`.
@@ -89,7 +91,8 @@ class RealParachain:
         hasher = hasher or hasher_of(code)
         metadata = _metadata(runtime, build_genesis(spec.genesis, runtime.version.state_version, hasher))
         keypair = keypair or Keypair.from_uri(COLLATOR)
-        storage = _changed(with_author(spec.genesis, metadata, keypair.public_key), changes or {})
+        storage = with_author(spec.genesis, metadata, keypair.public_key)
+        storage = _changed(with_balances(storage, metadata, balances or {}), changes or {})
         genesis = build_genesis(storage, runtime.version.state_version, hasher)
         chosen = _para_id(spec, storage, metadata) if para_id is None else para_id
         node = ParachainNode.from_genesis(
@@ -103,6 +106,36 @@ class RealParachain:
     def version(self) -> RuntimeVersion:
         """Of the genesis code."""
         return self.runtime.version
+
+    @property
+    def identity(self) -> ChainIdentity:
+        """What signatures of extrinsics for the next block are bound to."""
+        version = self.node.version_at(self.node.best_hash)
+        return ChainIdentity(self.node.genesis_hash, version.spec_version, version.transaction_version)
+
+    def nonce(self, account: bytes) -> int:
+        """The next nonce of an account, by ``AccountNonceApi``."""
+        answer = self.node.call("AccountNonceApi_account_nonce", account, self.node.best_hash)
+        return int.from_bytes(answer, "little")  # of 4 bytes, or of 8
+
+    def signed(self, call: bytes, signer: Signer, nonce: int | None = None) -> bytes:
+        """An encoded call as a signed extrinsic; ``nonce`` is the account's next if not given."""
+        chosen = self.nonce(signer.account) if nonce is None else nonce
+        return signed_extrinsic(self.metadata, call, signer, chosen, self.identity)
+
+    def storage(self, pallet: str, item: str, *keys: bytes) -> Any:
+        """A decoded value of the best block's state; ``None`` if it is not there. ``keys`` are SCALE-encoded."""
+        value = self.node.storage(self.metadata.storage_key(pallet, item, *keys), self.node.best_hash)
+        return (
+            None
+            if value is None
+            else self.metadata.decode(self.metadata.item(pallet, item).value_type, value)
+        )
+
+    def events(self) -> tuple[Event, ...]:
+        """What happened in the best block."""
+        value = self.node.storage(self.metadata.storage_key("System", "Events"), self.node.best_hash)
+        return () if value is None else self.metadata.events(value)
 
     def collator(self, relay: RelayChainInterface) -> Collator:
         """A collator of this chain on ``relay``."""
