@@ -14,18 +14,21 @@ import typer
 from host_functions.compressed_blob import BlobError
 from host_functions.executor.wasm import CompileCache, InvalidCode
 from host_functions.executor.wasm.cache import UnsafeCache
-from pileus.chain_spec import BadChainSpec, RuntimeFile, parse_runtime_file
+from pileus.chain_spec import BadChainSpec, RuntimeFile, hasher_of, parse_runtime_file
 from pileus.cli.errors import UnreadableInput
 from pileus.cli.inputs import describe, read_input
-from pileus.cli.layouts import HasherName
+from pileus.cli.layouts import HASHERS, HasherName
 from pileus.cli.output import warn
+from runtime.trie.layout import Hasher
 
 __all__ = [
     "VERSION_TIMEOUT",
     "ChainHasherOption",
     "RuntimeArgument",
+    "chain_hasher",
     "code_of",
     "compile_cache",
+    "hasher_name",
     "read_runtime_file",
     "refusals_of",
 ]
@@ -43,8 +46,19 @@ RuntimeArgument: TypeAlias = Annotated[
 ]
 
 ChainHasherOption: TypeAlias = Annotated[
-    HasherName, typer.Option("--hasher", help="Hash function of the chain: its state, headers, extrinsics.")
+    HasherName | None,
+    typer.Option("--hasher", help="Hash function of the chain, if not the one its runtime imports."),
 ]
+
+
+def chain_hasher(chosen: HasherName | None, code: bytes) -> Hasher:
+    """The hash function of a chain, as chosen or as its runtime tells. Raises `BlobError` and `InvalidCode`."""
+    return hasher_of(code) if chosen is None else HASHERS[chosen]
+
+
+def hasher_name(hasher: Hasher) -> HasherName:
+    """What the option calls it."""
+    return next(name for name, known in HASHERS.items() if known == hasher)
 
 
 def read_runtime_file(source: str) -> RuntimeFile:

@@ -12,14 +12,15 @@ from pileus.cli.chain_files import (
     VERSION_TIMEOUT,
     ChainHasherOption,
     RuntimeArgument,
+    chain_hasher,
     code_of,
     compile_cache,
+    hasher_name,
     read_runtime_file,
     refusals_of,
 )
 from pileus.cli.errors import DoesNotHold, UnreadableInput
 from pileus.cli.inputs import describe
-from pileus.cli.layouts import HASHERS
 from pileus.cli.options import JsonOption
 from pileus.cli.output import hex_text, print_fields, print_json
 from runtime.primitives.errors import ScaleError
@@ -29,14 +30,14 @@ __all__ = ["chain_genesis"]
 
 def chain_genesis(
     file: RuntimeArgument,
-    hasher: ChainHasherOption = "blake2_256",
+    hasher: ChainHasherOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the genesis state root and hash of a chain.
 
     FILE: a raw chain spec, or a state {"top": {...}, "childrenDefault": {...}}. How the state is written follows
-    from the state version of the runtime in it; the hash function is not written there, so a chain that uses
-    another one than BLAKE2b (Hyperbridge: keccak_256) must be given it.
+    from the state version of the runtime in it. The hash function is that of the ordered root its runtime imports,
+    unless --hasher says another one.
     """
     found = read_runtime_file(file)
     if found.spec is None:
@@ -45,9 +46,10 @@ def chain_genesis(
     try:
         with refusals_of(file):
             version, _ = version_of(code, cache=compile_cache(), timeout=VERSION_TIMEOUT)
+            chosen = chain_hasher(hasher, code)
     except (SandboxError, ScaleError) as error:
         raise DoesNotHold(f"the runtime does not tell its state version: {error}") from error
-    genesis = build_genesis(found.spec.genesis, version.state_version, HASHERS[hasher])
+    genesis = build_genesis(found.spec.genesis, version.state_version, chosen)
     result: dict[str, object] = {
         "name": found.spec.name,
         "id": found.spec.id,
@@ -55,7 +57,7 @@ def chain_genesis(
         "keys": len(found.spec.genesis.top),
         "child_tries": len(found.spec.genesis.children),
         "state_version": version.state_version,
-        "hasher": hasher,
+        "hasher": hasher_name(chosen),
         "state_root": genesis.header.state_root,
         "header": genesis.header.encode(),
         "hash": genesis.hash,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
 
-from runtime.trie.layout import BLAKE2B_256, KECCAK_256, Layout
+from runtime.trie.layout import BLAKE2B_256, KECCAK_256, Hasher, Layout
 
 __all__ = ["HasherName", "layout_of"]
 
 HasherName: TypeAlias = Literal["blake2_256", "keccak_256"]
 
-HASHERS = {"blake2_256": BLAKE2B_256, "keccak_256": KECCAK_256}
+HASHERS: Final[Mapping[HasherName, Hasher]] = {"blake2_256": BLAKE2B_256, "keccak_256": KECCAK_256}
 
 
 def layout_of(hasher: HasherName, state_version: Literal[0, 1]) -> Layout:

@@ -21,6 +21,7 @@ from pileus.cli.chain_files import (
     VERSION_TIMEOUT,
     ChainHasherOption,
     RuntimeArgument,
+    chain_hasher,
     code_of,
     compile_cache,
     read_runtime_file,
@@ -28,7 +29,6 @@ from pileus.cli.chain_files import (
 )
 from pileus.cli.errors import UnreadableInput
 from pileus.cli.inputs import STANDARD_INPUT, argument_hex, describe, shorten
-from pileus.cli.layouts import HASHERS
 from pileus.cli.output import hex_text
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.scale import u64
@@ -52,7 +52,12 @@ ArgumentsArgument = Annotated[
 ]
 StateOption = Annotated[
     str | None,
-    typer.Option("--state", metavar="SPEC", help="Raw chain spec whose state is used instead of FILE's."),
+    typer.Option(
+        "--at",
+        "--state",
+        metavar="STATE",
+        help="Raw chain spec or state to call it on, instead of FILE's own.",
+    ),
 ]
 TimeoutOption = Annotated[
     float,
@@ -65,7 +70,7 @@ def runtime_call(
     api: ApiArgument,
     arguments: ArgumentsArgument = "",
     state: StateOption = None,
-    hasher: ChainHasherOption = "blake2_256",
+    hasher: ChainHasherOption = None,
     timeout: TimeoutOption = 60.0,
 ) -> None:
     """Call a runtime API and print its result in hex.
@@ -90,9 +95,9 @@ def runtime_call(
                 f"{describe(file)}: the runtime has no function {shorten(api)!r}"
                 + alternatives(api, runtime.blob.entry_points)
             )
-        layout = Layout(HASHERS[hasher], 1)
+        layout = Layout(chain_hasher(hasher, over.code or code), 1)
         if over.spec is not None:  # a state is written as its own runtime would have written it
-            layout = layout_of_state(over.code or code, HASHERS[hasher], cache, timeout)
+            layout = layout_of_state(over.code or code, layout.hasher, cache, timeout)
         root, nodes = build_state(storage, layout)
         context = OffchainContext(
             FullBackend(nodes, root, layout), version_of=version_reader(cache, VERSION_TIMEOUT)

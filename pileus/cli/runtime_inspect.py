@@ -1,7 +1,7 @@
 """``pileus runtime inspect``: what a runtime blob is, offers and needs.
 
-Reads the blob and its sections; only a runtime of before 2021, which has no section for its version, is
-compiled and asked.
+Reads the blob and its sections. The runtime is compiled and asked for its metadata, and one of before 2021, which has
+no section for its version, also for that.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from pileus.cli.chain_files import (
 )
 from pileus.cli.options import JsonOption
 from pileus.cli.output import hex_text, print_fields, print_json
+from pileus.cli.runtime_pallets import metadata_report, pallet_rows
 from runtime.primitives.compressed_blob import split_magic
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.hashing import blake2_256
@@ -88,6 +89,7 @@ def inspect(file: RuntimeFile, code: bytes, blob: WasmBlob) -> dict[str, Any]:
             "maximum_pages": blob.memory.maximum,
         },
         "validate_block": "validate_block" in blob.entry_points,
+        **metadata_report(file, code, blob.entry_points),
         "entry_points": list(blob.entry_points),
         "imports": [import_report(wanted, blob) for wanted in sorted(blob.imports, key=lambda one: one.name)],
     }
@@ -207,6 +209,11 @@ def print_report(report: dict[str, Any]) -> None:
     if report["apis"]:
         print(f"\nruntime APIs ({len(report['apis'])})")
         print_fields((f"  {api['name'] or hex_text(api['id'])}", api["version"]) for api in report["apis"])
+    if report["pallets"]:
+        print(f"\npallets ({len(report['pallets'])}, metadata version {report['metadata_version']})")
+        print_fields(pallet_rows(report))
+    elif report["metadata_problem"] is not None:
+        print(f"\nno metadata: {report['metadata_problem']}")
     counts = Counter(wanted["node"] for wanted in report["imports"])
     print(f"\nimports ({', '.join(f'{count} {by}' for by, count in sorted(counts.items())) or 'none'})")
     validates = report["validate_block"]

@@ -34,7 +34,8 @@ from pileus.collator.query_source import (
 )
 from pileus.keyring import Keypair
 from pileus.relay_chain.interface import RelayChainInterface
-from pov_validator.erasure import erasure_root, obtain_chunks
+from pov_validator.erasure import erasure_root as root_of_chunks
+from pov_validator.erasure import obtain_chunks
 from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
 from runtime.pallets.state_query.limits import DEFAULT_QUERY_LIMITS, QueryLimits
 from runtime.pallets.state_query.types import Query
@@ -288,9 +289,10 @@ class Collator:
         commitments: CandidateCommitments,
     ) -> CandidateDescriptor:
         code_hash = self.node.runtime_at(parent_hash).code_hash
+        erasure_root = self._erasure_root(relay_parent, pvd, pov)
         if not self.relay.accepts_v2_descriptors(relay_parent):
             return signed_descriptor(
-                self.keypair, self.para_id, relay_parent, pvd, pov, commitments, code_hash
+                self.keypair, self.para_id, relay_parent, pvd, pov, commitments, erasure_root, code_hash
             )
         return CandidateDescriptorV2(
             para_id=self.para_id,
@@ -301,7 +303,7 @@ class Collator:
             reserved1=bytes(25),
             persisted_validation_data_hash=pvd.hash(),
             pov_hash=pov.hash(),
-            erasure_root=self._erasure_root(relay_parent, pvd, pov),
+            erasure_root=erasure_root,
             reserved2=bytes(64),
             para_head=blake2_256(commitments.head_data),
             validation_code_hash=code_hash,
@@ -310,7 +312,7 @@ class Collator:
     def _erasure_root(self, relay_parent: bytes, pvd: PersistedValidationData, pov: PoV) -> bytes:
         """The commitment to the chunks that the relay parent's validators will hold."""
         validators = self.relay.validators(relay_parent)
-        return erasure_root(obtain_chunks(len(validators), AvailableData(pov, pvd)))
+        return root_of_chunks(obtain_chunks(len(validators), AvailableData(pov, pvd)))
 
     # Queries.
 

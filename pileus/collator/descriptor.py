@@ -14,9 +14,6 @@ from runtime.primitives.parachain import (
 
 __all__ = ["signed_descriptor"]
 
-NO_ERASURE_ROOT = bytes(32)
-"""Not checked on chain; availability computes it where it is modelled."""
-
 
 def signed_descriptor(
     keypair: Keypair,
@@ -25,6 +22,7 @@ def signed_descriptor(
     pvd: PersistedValidationData,
     pov: PoV,
     commitments: CandidateCommitments,
+    erasure_root: bytes,
     validation_code_hash: bytes,
 ) -> CandidateDescriptorV1:
     """The descriptor, signed by the collator's key."""
@@ -35,7 +33,7 @@ def signed_descriptor(
         collator=keypair.public_key,
         persisted_validation_data_hash=pvd.hash(),
         pov_hash=pov.hash(),
-        erasure_root=NO_ERASURE_ROOT,
+        erasure_root=erasure_root,
         signature=keypair.sign(payload),
         para_head=blake2_256(commitments.head_data),
         validation_code_hash=validation_code_hash,

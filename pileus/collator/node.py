@@ -131,7 +131,7 @@ class ParachainNode:
 
     def metadata_at(self, at: bytes) -> Metadata:
         """Metadata of the runtime in the state of a block. Raises `StateUnavailable`, `BadMetadata`."""
-        return Metadata(byte_vec.decode(self.call("Metadata_metadata", b"", at)))
+        return Metadata.of(self.runtime_at(at), self._context_at(at))
 
     def consensus_at(self, at: bytes) -> ConsensusEngine:
         """How the block after ``at`` is claimed and sealed. Raises `StateUnavailable`."""
@@ -205,10 +205,7 @@ class ParachainNode:
 
     def call(self, entry_point: str, argument: bytes, at: bytes) -> bytes:
         """Call a runtime API on the state of a block; changes are discarded. Raises `StateUnavailable`."""
-        context = OffchainContext(
-            FullBackend(self.nodes, self._root(at), self.layout), version_of=self.version_of
-        )
-        return self.runtime_at(at).call(entry_point, argument, context)
+        return self.runtime_at(at).call(entry_point, argument, self._context_at(at))
 
     def query_at(self, at: bytes) -> Query:
         """`call` on the state of one block."""
@@ -226,6 +223,10 @@ class ParachainNode:
         `StateUnavailable`.
         """
         return create_proof(self.nodes, self._root(at), keys, self.layout)
+
+    def _context_at(self, at: bytes) -> OffchainContext:
+        backend = FullBackend(self.nodes, self._root(at), self.layout)
+        return OffchainContext(backend, version_of=self.version_of)
 
     def _root(self, at: bytes) -> bytes:
         header = self._headers.get(at)

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
+from host_functions.contexts import HostContext
 from host_functions.errors import PileusError
+from host_functions.executor import Runtime
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.hashing import (
     blake2_128,
@@ -24,6 +27,7 @@ from runtime.primitives.hashing import (
     twox_256,
 )
 from runtime.primitives.relay_keys import storage_prefix
+from runtime.primitives.scale import byte_vec
 
 __all__ = [
     "BadMetadata",
@@ -37,6 +41,8 @@ __all__ = [
 ]
 
 MAGIC: Final = b"meta"
+MAX_BYTES: Final = 4 * 1024 * 1024
+"""The largest at hand have a quarter of a megabyte. scalecodec takes some three seconds for each."""
 OLDEST: Final = 9
 NEWEST: Final = 15
 FIRST_WITH_INDICES: Final = 12
@@ -139,6 +145,8 @@ class Metadata:
 
         Raises `BadMetadata`.
         """
+        if len(encoded) > MAX_BYTES:
+            raise BadMetadata(f"metadata of {len(encoded)} bytes, at most {MAX_BYTES} are read")
         if encoded[:4] != MAGIC or len(encoded) < 5:
             raise BadMetadata("no metadata: it does not begin with 'meta'")
         self.version = encoded[4]
@@ -158,6 +166,14 @@ class Metadata:
         except Exception as error:
             # scalecodec raises whatever its Python stumbles over.
             raise BadMetadata(f"damaged metadata: {type(error).__name__}: {str(error)[:200]}") from None
+
+    @staticmethod
+    def of(runtime: Runtime, context: HostContext) -> Metadata:
+        """What a runtime answers to ``Metadata_metadata``. The last few are kept: reading takes up to a second.
+
+        Raises what calling it raises, `ScaleError` for an answer that is no byte string, and `BadMetadata`.
+        """
+        return _read(byte_vec.decode(runtime.call("Metadata_metadata", b"", context)))
 
     def pallet(self, name: str) -> Pallet:
         """Raises `UnknownName`."""
@@ -273,7 +289,7 @@ class Metadata:
         """The events of a block, as they stand under ``System.Events``. Raises `ScaleError`, `UnknownName`."""
         item = self.item("System", "Events")
         return tuple(
-            Event(one["module_id"], one["event_id"], one["attributes"], one["extrinsic_idx"])
+            Event(one["module_id"], one["event_id"], _fields_of(one["attributes"]), one["extrinsic_idx"])
             for one in self.decode(item.value_type, encoded)
         )
 
@@ -296,6 +312,20 @@ class Metadata:
 
     def _fields(self, fields: Sequence[Mapping[str, Any]], depth: int) -> bytes:
         return b"".join(self._zero(_type_name(one["type"], typed=True), depth - 1) for one in fields)
+
+
+@lru_cache(maxsize=8)
+def _read(encoded: bytes) -> Metadata:
+    return Metadata(encoded)
+
+
+def _fields_of(attributes: Any) -> Any:
+    """Without the type names that scalecodec puts beside the values of events that older metadata define."""
+    if isinstance(attributes, list) and all(
+        isinstance(one, dict) and {*one} == {"type", "value"} for one in attributes
+    ):
+        return tuple(one["value"] for one in attributes)
+    return attributes
 
 
 def _decode(encoded: bytes, version: int) -> tuple[Any, Any, dict[str, Any]]:

@@ -21,7 +21,7 @@ from pileus.real_runtimes.dev_genesis import with_author, with_balances
 from pileus.relay_chain.interface import RelayChainInterface
 from runtime.primitives import relay_keys
 from runtime.primitives.parachain import EMPTY_MQC_HEAD
-from runtime.primitives.scale import byte_vec, u32
+from runtime.primitives.scale import u32
 from runtime.primitives.version import RuntimeVersion
 from runtime.trie.layout import Hasher
 
@@ -144,7 +144,7 @@ class RealParachain:
 
 def _metadata(runtime: WasmRuntime, genesis: Genesis) -> Metadata:
     backend = FullBackend(genesis.nodes, genesis.header.state_root, genesis.layout)
-    return Metadata(byte_vec.decode(runtime.call("Metadata_metadata", b"", OffchainContext(backend))))
+    return Metadata.of(runtime, OffchainContext(backend))
 
 
 def _changed(storage: Storage, changes: Mapping[bytes, bytes | None]) -> Storage:

@@ -35,18 +35,9 @@ AUTHORITIES = f"0x08{ALICE[2:]}8eaf04151687736326c9fea17e25fc5287613693c912909cb
 LOCAL = "local-testnet-genesis"
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("compiled")
-    folder.chmod(0o700)
-    return folder
-
-
 @pytest.fixture
-def pileus(
-    compiled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.setenv("PILEUS_CACHE", str(compiled))
+def pileus(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The tool, with the user's own cache: compiling the big runtimes takes seconds each."""
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         status = main([str(argument) for argument in arguments])
@@ -123,8 +114,15 @@ def test_inspect_agrees_with_what_others_found(
     assert all(api["name"] for api in found["apis"])
     assert {"Core", "Metadata", "BlockBuilder"} <= {api["name"] for api in found["apis"]}
 
+    assert found["metadata_problem"] is None
+    pallets = {pallet["name"]: pallet for pallet in found["pallets"]}
+    assert next(iter(pallets)) == "System"
+    assert "remark" in pallets["System"]["calls"]
+    assert ("Balances" in pallets) == (version["spec_name"] != "shell")
+
     status, text, _ = pileus("runtime", "inspect", spec(name))
     assert status == 0
+    assert f"pallets ({len(pallets)}, metadata version {found['metadata_version']})" in text
     assert f"{version['spec_name']}-{version['spec_version']}" in text
     assert found["code_hash"] in text
     assert all(wanted["name"] in text for wanted in found["imports"])
@@ -140,7 +138,7 @@ def test_call_reads_the_genesis_state_and_leaves_it(
     assert pileus(*authorities) == (0, AUTHORITIES, "")
     # The bare runtime has no state, unless it is given one.
     assert pileus("runtime", "call", local_code, "AuraApi_authorities") == (0, "0x00\n", "")
-    given_state = pileus("runtime", "call", local_code, "AuraApi_authorities", "--state", spec(LOCAL))
+    given_state = pileus("runtime", "call", local_code, "AuraApi_authorities", "--at", spec(LOCAL))
     assert given_state == (0, AUTHORITIES, "")
     header = f"0x{'00' * 32}04{'00' * 64}00"
     for _ in range(2):
@@ -197,6 +195,7 @@ def test_inspect_says_how_each_import_is_served(pileus: Pileus, tmp_path: Path) 
     assert report["memory"] == {"imported": False, "minimum_pages": 1, "maximum_pages": 7}
     assert report["validate_block"] is True
     assert report["chain"] is None
+    assert (report["pallets"], report["metadata_problem"]) == ([], "the runtime has no Metadata_metadata")
     served = {wanted["name"]: (wanted["node"], wanted["pvf"]) for wanted in report["imports"]}
     assert served == {
         "ext_allocator_malloc_version_1": ("executor", "executor"),  # its memory is its own: no fast path
