@@ -6,12 +6,13 @@ STAMP := $(VENV)/.pileus-installed
 GUEST_LINT := $(BIN)/python tools/guest_lint.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench docs clean
+.PHONY: help demo test test-slow real-chains check bench docs clean
 
 help:
 	@echo "make demo    send messages between two parachains, in both relay-state forms"
 	@echo "make test    run the tests"
 	@echo "make test-slow  run the long ones: every real runtime at hand, 160 live blocks"
+	@echo "make real-chains  fetch chain specs of real networks with npm, into .cache/real-chains"
 	@echo "make check   ruff, mypy --strict, import-linter, guest lint"
 	@echo "make bench   print the benchmarks as ratios to the hash floor"
 	@echo "make docs    build the documentation (warnings are errors)"
@@ -34,6 +35,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 -m slow
+
+real-chains:
+	@$(PYTHON) tools/real_chains.py
 
 check: $(STAMP)
 	$(BIN)/ruff check --quiet .

@@ -60,3 +60,17 @@ def vectors(vectors_dir: Path) -> Callable[[str], Any]:
         return load_vectors(vectors_dir, name)
 
     return load
+
+
+@pytest.fixture(scope="session")
+def real_chain() -> Callable[[str], Path]:
+    """``real_chain("polkadot.json")``: a file that ``make real-chains`` has fetched; skips the test without it."""
+    chosen = os.environ.get("PILEUS_REAL_CHAINS")
+    folder = Path(chosen) if chosen else ROOT / ".cache" / "real-chains"
+
+    def find(name: str) -> Path:
+        if not (folder / name).is_file():
+            pytest.skip(f"no {name} in {folder} (make real-chains)")
+        return folder / name
+
+    return find
