@@ -46,6 +46,8 @@ class InvalidReason(Enum):
     """Backing: the signals behind the separator of upward messages do not decode, repeat, or select another core."""
     BAD_SIGNATURE = "BadSignature"
     """The collator's signature in a version 1 descriptor."""
+    ERASURE_ROOT_MISMATCH = "ErasureRootMismatch"
+    """Backing: the descriptor commits to other chunks than the PoV encodes to. ``InvalidErasureRoot``."""
     AVAILABLE_DATA_INVALID = "AvailableDataInvalid"
     """``RecoveryError::Invalid`` [polkadot-availability-recovery]: encoded again, it has another erasure root."""
     RELAY_WITNESS_MISSING = "RelayWitnessMissing"

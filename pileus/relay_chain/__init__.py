@@ -12,6 +12,7 @@ from pileus.relay_chain.chain import BuiltBlock, RelayChain
 from pileus.relay_chain.genesis import ParaGenesis, RelayChainConfig
 from pileus.relay_chain.in_process import RelayChainInProcessInterface
 from pileus.relay_chain.interface import Collation, RelayChainInterface
+from pileus.relay_chain.node import RelayNode
 from pileus.relay_chain.state import StateDatabase
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "RelayChainConfig",
     "RelayChainInProcessInterface",
     "RelayChainInterface",
+    "RelayNode",
     "StateDatabase",
     "Validator",
 ]

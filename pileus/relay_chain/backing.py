@@ -28,7 +28,8 @@ from pileus.relay_chain.statements import (
     ValidStatement,
     signing_payload,
 )
-from pov_validator import Carried, OwnState, RelayStateSource, Valid, Verdict, validate_candidate
+from pov_validator import Carried, Fallback, OwnState, RelayStateSource, Valid, Verdict, validate_candidate
+from pov_validator.roles import RelayParentFacts, judge_as_backer
 from runtime.primitives.parachain import CommittedCandidateReceipt, PersistedValidationData, PoV
 
 __all__ = ["BackingOutcome", "Validator", "back_candidate", "backing_threshold", "groups", "verify_votes"]
@@ -48,8 +49,10 @@ class Validator:
         self.node = node
         self.codes = codes
 
-    def relay_state(self, *, carried: bool) -> RelayStateSource:
-        """Where this validator takes relay state from."""
+    def relay_state(self, *, carried: bool, fallback: bool = False) -> RelayStateSource:
+        """Where this validator takes relay state from: with `fallback` its own, else what is carried."""
+        if fallback:
+            return Fallback(self.node)
         return Carried() if carried else OwnState(self.node)
 
     def validate(
@@ -90,6 +93,11 @@ class BackingOutcome:
     backed: BackedCandidate | None
     """The candidate with its votes, if there were enough."""
 
+    @property
+    def supporters(self) -> tuple[Validator, ...]:
+        """The members who find the candidate valid, in group order."""
+        return tuple(validator for validator, verdict in self.verdicts if isinstance(verdict, Valid))
+
 
 def backing_threshold(group_size: int) -> int:
     """Votes that back a candidate: more than half of the group."""
@@ -116,20 +124,32 @@ def back_candidate(
     core_index: int,
     carried: bool,
     registered_code_hash: bytes | None,
+    fallback: bool = False,
+    facts: RelayParentFacts | None = None,
 ) -> BackingOutcome:
-    """Let every member of the group judge the collation, and gather the votes."""
+    """Let every member of the group judge the collation, and gather the votes.
+
+    With `facts` they hold it against the relay parent first, as backers do.
+    """
     candidate = CommittedCandidateReceipt(collation.descriptor, collation.commitments)
     candidate_hash = candidate.hash()
     verdicts: list[tuple[Validator, Verdict]] = []
     votes: list[ValidityAttestation] = []
     voted: list[bool] = []
     for validator in group:
-        verdict = validator.validate(
-            candidate,
-            collation.pov,
-            collation.pvd,
-            validator.relay_state(carried=carried),
-            registered_code_hash=registered_code_hash,
+        source = validator.relay_state(carried=carried, fallback=fallback)
+        verdict = (
+            validator.validate(
+                candidate,
+                collation.pov,
+                collation.pvd,
+                source,
+                registered_code_hash=registered_code_hash,
+            )
+            if facts is None
+            else judge_as_backer(
+                candidate, collation.pov, collation.pvd, validator.codes, source, facts
+            ).verdict
         )
         verdicts.append((validator, verdict))
         voted.append(isinstance(verdict, Valid))

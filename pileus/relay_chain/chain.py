@@ -1,23 +1,33 @@
 """The relay chain model: a tree of blocks, each with a real state, a best one and a finalized one.
 
-Blocks are kept by hash with their parent links, states by root in one `StateDatabase`. Which block is best is a choice
-(`RelayChain.best`), so forks need nothing special here: any block whose state is held can be built upon. Finality
-follows the best block at a distance, and old states are pruned behind it, those of abandoned forks at once, as
-``sc-state-db`` does in its constrained mode [sc-state-db].
+Blocks are kept in a `BlockTree`, states by root in one `StateDatabase`; any block whose state is held can be built
+upon, so forks need nothing special. Finality follows the best block at a distance, which can grow, and waits for what
+it must not overtake: open disputes, and approvals if `RelayChainConfig.approval_checking` says so. Every attached
+`RelayNode` prunes by its own settings.
 
-Time is a slot number and moves only when a block is built. Not modelled: approvals, disputes, a validator set that
-changes.
+Time is a slot number and moves only when a block is built. What happens after a candidate's inclusion (approval
+checks, disputes) happens when somebody calls for it: `pileus.relay_chain.checking`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from host_functions.errors import PileusError, StateUnavailable
+from pileus.relay_chain.approvals import Approval, assign
+from pileus.relay_chain.availability import Availability
 from pileus.relay_chain.backing import BackingOutcome, Validator, back_candidate, groups, verify_votes
 from pileus.relay_chain.block import RelayBlock, extrinsics_of, genesis_header, sealed, unsealed_header
-from pileus.relay_chain.genesis import ParaGenesis, RelayChainConfig, epoch_entries, genesis_entries
+from pileus.relay_chain.disputes import Dispute, DisputeOutcome, Disputes, DisputeVote
+from pileus.relay_chain.genesis import (
+    ParaGenesis,
+    RelayChainConfig,
+    authority_entries,
+    epoch_entries,
+    epoch_randomness,
+    genesis_entries,
+)
 from pileus.relay_chain.inclusion import (
     CandidateRefused,
     Refusal,
@@ -26,20 +36,16 @@ from pileus.relay_chain.inclusion import (
     enact_candidate,
 )
 from pileus.relay_chain.interface import Collation
+from pileus.relay_chain.node import RelayNode
+from pileus.relay_chain.sessions import SessionInfo, Sessions
 from pileus.relay_chain.state import StateDatabase
 from pileus.relay_chain.statements import BackedCandidate, SigningContext
 from pileus.relay_chain.storage import RelayState, RelayStateBuilder
-from runtime.primitives.parachain import CommittedCandidateReceipt
+from pileus.relay_chain.tree import BlockTree, NotViable, UnknownRelayBlock
+from pov_validator.roles import RelayParentFacts
+from runtime.primitives.parachain import AvailableData, CommittedCandidateReceipt
 
-__all__ = ["BuiltBlock", "RelayChain", "UnknownPara", "UnknownRelayBlock"]
-
-
-class UnknownRelayBlock(PileusError):
-    """A relay block hash that this chain has never seen."""
-
-    def __init__(self, block: bytes) -> None:
-        super().__init__(f"relay block 0x{block.hex()} is unknown")
-        self.block = block
+__all__ = ["BuiltBlock", "CandidateHistory", "NotViable", "RelayChain", "UnknownPara", "UnknownRelayBlock"]
 
 
 class UnknownPara(PileusError):
@@ -58,6 +64,21 @@ class BuiltBlock:
     refused: tuple[Refusal, ...]
 
 
+@dataclass(slots=True)
+class CandidateHistory:
+    """What became of a candidate that a group has judged, on all forks."""
+
+    candidate: CommittedCandidateReceipt
+    relay_parent: RelayBlock
+    core: int
+    backers: tuple[int, ...]
+    """Session indices of those who voted for it."""
+    votes: BackedCandidate | None
+    """The candidate with its votes, if there were enough."""
+    backed_in: list[RelayBlock] = field(default_factory=list)
+    included_in: list[RelayBlock] = field(default_factory=list)
+
+
 class RelayChain:
     """Blocks, states, validators."""
 
@@ -68,59 +89,71 @@ class RelayChain:
         validators: Sequence[Validator],
         database: StateDatabase,
     ) -> None:
-        """Starts at genesis. `database` receives the states; a validator may read the same one or have its own.
+        """Starts at genesis. `database` receives the states.
+
+        A validator may read `database` itself, which has what the chain's own node has, or a `RelayNode` over it,
+        which is attached and prunes by its own settings, or anything else.
 
         Raises `ValueError` for a para registered twice, and for fewer validators than paras, or than two: there is no
         erasure code for one.
         """
         if len({para.para_id for para in paras}) != len(paras):
             raise ValueError("a para is registered twice")
-        if len(validators) < max(2, len(paras)):
-            raise ValueError(
-                f"{len(paras)} paras need as many validators, and at least 2, there are {len(validators)}"
-            )
+        self._require_validators(validators, len(paras))
         self.config = config
         self.validators = tuple(validators)
+        """Those of the first session."""
+        self.sessions = Sessions(validators)
         self.database = database
         self.core_of = {para.para_id: core for core, para in enumerate(paras)}
-        self._groups = groups(validators, len(paras)) if paras else ()
+        self.node = RelayNode(database, pruning=config.state_pruning)
+        """The chain's own node, which authors: what it has lost cannot be built upon."""
+        self.nodes = [self.node]
+        self.availability = Availability()
+        self.disputes = Disputes()
+        self.candidates: dict[bytes, CandidateHistory] = {}
+        """Candidates that a group has judged, by hash."""
+        self.finality_lag = config.finality_lag
+        """Blocks by which finality follows the best block; may be changed at any time."""
+        self.finality_stalled = False
+        self.frozen = False
+        """Whether a finalized block has included a candidate that a dispute found invalid: parachains stop."""
+        self._approvals: dict[tuple[bytes, bytes], Approval] = {}
         self._downward: list[tuple[int, bytes]] = []
         entries = genesis_entries(config, [validator.keypair.public_key for validator in validators], paras)
         header = genesis_header(database.commit(database.layout.empty_root, entries))
-        genesis = RelayBlock(header, header.hash(), config.genesis_slot, (), (), ())
-        self._blocks = {genesis.hash: genesis}
-        self._held = {genesis.hash}
-        """Blocks whose state has not been pruned."""
-        self._canonical = [genesis.hash]
-        """Finalized blocks by number."""
-        self._best = genesis
+        self.tree = BlockTree(RelayBlock(header, header.hash(), config.genesis_slot, (), (), ()))
+        self.node.import_block(self.genesis)
+        database.release(self.genesis.state_root)
+        for validator in validators:
+            if isinstance(validator.node, RelayNode):
+                self.attach(validator.node)
+
+    # Blocks.
 
     @property
     def genesis(self) -> RelayBlock:
-        return self._blocks[self._canonical[0]]
+        return self.tree.genesis
 
     @property
     def best(self) -> RelayBlock:
-        """The highest block; of several, the one seen first."""
-        return self._best
+        """The highest viable block; of several, the one seen first. See `BlockTree`."""
+        return self.tree.best
 
     @property
     def finalized(self) -> RelayBlock:
-        return self._blocks[self._canonical[-1]]
+        return self.tree.finalized
 
     def block(self, block: bytes) -> RelayBlock:
         """The block with this hash. Raises `UnknownRelayBlock`."""
-        try:
-            return self._blocks[block]
-        except KeyError:
-            raise UnknownRelayBlock(block) from None
+        return self.tree[block]
 
     def __contains__(self, block: object) -> bool:
-        return block in self._blocks
+        return block in self.tree
 
     def has_state(self, block: RelayBlock) -> bool:
         """Whether the state after `block` is held. Another block with the same root does not count."""
-        return block.hash in self._held
+        return self.node.has_state(block)
 
     def state(self, block: RelayBlock) -> RelayState:
         """The state after `block`. Raises `StateUnavailable` once it is pruned."""
@@ -130,42 +163,74 @@ class RelayChain:
 
     def ancestry(self, block: RelayBlock, length: int) -> tuple[RelayBlock, ...]:
         """`block` and up to `length` of its ancestors, newest first."""
-        result = [block]
-        while length and block.number:
-            block = self._blocks[block.parent_hash]
-            result.append(block)
-            length -= 1
-        return tuple(result)
+        return self.tree.ancestry(block, length)
+
+    # Sessions.
+
+    def session_of(self, block: RelayBlock) -> SessionInfo:
+        """The session of blocks built on `block`, and of candidates with it as relay parent."""
+        return self.sessions.info(self.config.epoch_at(block.slot))
+
+    def announce_validators(self, validators: Sequence[Validator]) -> int:
+        """Let other validators take over, from the session on that is returned. Raises `ValueError` if too few."""
+        self._require_validators(validators, len(self.core_of))
+        for validator in validators:
+            if isinstance(validator.node, RelayNode) and validator.node not in self.nodes:
+                self.attach(validator.node)
+        return self.sessions.announce(self.session_of(self.best).index, validators)
 
     def group_of(self, para_id: int, relay_parent: RelayBlock) -> tuple[Validator, ...]:
         """The validators who back the para's candidates built on `relay_parent`. Groups rotate over the cores.
 
         Raises `UnknownPara`.
         """
+        session_groups = groups(self.session_of(relay_parent).validators, len(self.core_of))
         rotations = relay_parent.number // self.config.group_rotation_frequency
-        return self._groups[(self._core(para_id) + rotations) % len(self._groups)]
+        return session_groups[(self._core(para_id) + rotations) % len(session_groups)]
 
     def signing_context(self, relay_parent: RelayBlock) -> SigningContext:
         """What backing statements about candidates built on `relay_parent` are bound to."""
-        return SigningContext(self.config.epoch_at(relay_parent.slot), relay_parent.hash)
+        return SigningContext(self.session_of(relay_parent).index, relay_parent.hash)
 
-    def back(self, collation: Collation, *, carried: bool) -> BackingOutcome:
+    # Candidates.
+
+    def back(self, collation: Collation, *, carried: bool, fallback: bool = False) -> BackingOutcome:
         """Let the para's group judge a collation. Raises `UnknownPara`, and `UnknownRelayBlock` for its relay parent.
 
-        `carried` says where the validators take relay state from: the PoV, or their own database.
+        `carried` says where the validators take relay state from: the PoV, or their own database; with `fallback` it
+        is their own, else the PoV.
         """
         relay_parent = self.block(collation.descriptor.relay_parent)
+        session = self.session_of(relay_parent)
+        core = self._core(collation.para_id)
         registered: bytes | None = None
         if self.has_state(relay_parent):
             registered = self.state(relay_parent).code_hash(collation.para_id)
-        return back_candidate(
+        outcome = back_candidate(
             collation,
             self.group_of(collation.para_id, relay_parent),
             self.signing_context(relay_parent),
-            core_index=self._core(collation.para_id),
+            core_index=core,
             carried=carried,
+            fallback=fallback,
             registered_code_hash=registered,
+            facts=RelayParentFacts(session.index, registered, (core,), len(session.validators)),
         )
+        candidate_hash = outcome.candidate.hash()
+        # What the group was given is what it would hand out: an honest one only if it backs the candidate, a
+        # dishonest one in any case, and the later roles are there for that one.
+        self.availability.store(
+            candidate_hash, AvailableData(collation.pov, collation.pvd), len(session.validators)
+        )
+        backers = tuple(
+            position
+            for validator in outcome.supporters
+            if (position := session.position(validator)) is not None
+        )
+        self.candidates.setdefault(
+            candidate_hash, CandidateHistory(outcome.candidate, relay_parent, core, backers, outcome.backed)
+        )
+        return outcome
 
     def queue_downward_message(self, para_id: int, message: bytes) -> None:
         """Send a message to a para with the next block. Raises `UnknownPara`."""
@@ -181,40 +246,134 @@ class RelayChain:
     ) -> BuiltBlock:
         """Author and import the next block, on `parent` (the best block if not given) and in `slot` (the next one).
 
-        Includes what was pending, then backs those of `candidates` that pass; the others are reported, as an author
-        that filters candidates would. Raises `UnknownRelayBlock`, `StateUnavailable`, and `ValueError` for a slot
-        that is not after the parent's.
+        Includes what was pending and is available, then backs those of `candidates` that pass; the others are
+        reported, as an author that filters candidates would. Raises `UnknownRelayBlock`, `StateUnavailable`,
+        `NotViable` for a parent that conflicts with what is finalized (no node would import the block), and
+        `ValueError` for a slot that is not after the parent's.
         """
-        parent_block = self._best if parent is None else self.block(parent)
+        parent_block = self.best if parent is None else self.block(parent)
         slot = parent_block.slot + 1 if slot is None else slot
         if slot <= parent_block.slot:
             raise ValueError(f"slot {slot} is not after slot {parent_block.slot} of the parent")
+        if not self.tree.is_ancestor(self.finalized, parent_block):
+            raise NotViable(parent_block, "does not descend from the last finalized block")
         if not self.has_state(parent_block):
             raise StateUnavailable(parent_block.state_root)
         state = RelayStateBuilder(self.database, parent_block.state_root)
         self._initialize(state, parent_block, slot)
-        included = parent_block.pending
+        included, waiting = self._settle_pending(parent_block)
         for candidate in included:
             enact_candidate(candidate, self.block(candidate.descriptor.relay_parent), state)
-        backed, refused = self._choose(candidates, state, parent_block)
+        backed, refused = self._choose(candidates, state, parent_block, waiting)
         for para_id, message in self._downward:
             state.queue_downward_message(para_id, message, sent_at=parent_block.number + 1)
         self._downward.clear()
 
-        author = self.validators[slot % len(self.validators)]
+        authors = self.sessions.info(self.config.epoch_at(slot)).validators
+        author = slot % len(authors)
         root = self.database.commit(parent_block.state_root, state.changes)
-        header = unsealed_header(parent_block, slot, author.index, root, extrinsics_of(backed))
-        header = sealed(header, author.keypair.sign(header.hash()))
-        pending = tuple(candidate.candidate for candidate in backed)
+        header = unsealed_header(parent_block, slot, author, root, extrinsics_of(backed))
+        header = sealed(header, authors[author].keypair.sign(header.hash()))
+        pending = (*waiting, *(candidate.candidate for candidate in backed))
         block = RelayBlock(header, header.hash(), slot, backed, included, pending)
-        self._import(block)
+        if self.tree.insert(block):
+            self._import(block)
+        self.database.release(root)
         return BuiltBlock(block, refused)
 
+    # Nodes and their states.
+
+    def attach(self, node: RelayNode) -> None:
+        """Let a node follow this chain: it gets the states that the chain's own node has, as far as it keeps them."""
+        self.nodes.append(node)
+        for block in self.node.held():
+            old = node.pruning is not None and block.number <= self.finalized.number - node.pruning
+            if not old:
+                node.import_block(block)
+
     def prune_state(self, block: RelayBlock) -> None:
-        """Drop the state after `block` now, whatever the pruning window says. No effect if it is gone already."""
-        if self.has_state(block):
-            self._held.remove(block.hash)
-            self.database.release(block.state_root)
+        """Drop the state after `block` at every node, whatever their settings. No effect where it is gone already."""
+        for node in self.nodes:
+            node.prune(block)
+
+    # Finality and reverts.
+
+    def stall_finality(self) -> None:
+        """From now on nothing is finalized."""
+        self.finality_stalled = True
+
+    def resume_finality(self) -> None:
+        """End `stall_finality`; finality catches up at once."""
+        self.finality_stalled = False
+        self.advance_finality()
+
+    def advance_finality(self) -> None:
+        """Finalize the best chain as far as the lag and what is undecided allow."""
+        number = self.best.number - self.finality_lag
+        if self.finality_stalled or number <= self.finalized.number:
+            return
+        newest = self.ancestry(self.best, self.best.number - number)[-1]
+        target: RelayBlock | None = None
+        for block in reversed(self.ancestry(newest, number - self.finalized.number - 1)):
+            if not all(self._is_decided(candidate.hash(), block) for candidate in block.included):
+                break
+            target = block
+        if target is not None:
+            self._finalize(target)
+
+    def finalize(self, block: bytes) -> None:
+        """Finalize a block with its ancestors now, on whatever fork: voters have decided so.
+
+        Raises `UnknownRelayBlock`, and `NotViable` for a block that conflicts with what is finalized, or is reverted.
+        """
+        self._finalize(self.block(block))
+
+    def revert(self, block: bytes) -> None:
+        """Give up a block with all that build on it. Raises `UnknownRelayBlock`, and `NotViable` if it is finalized."""
+        self.tree.revert(self.block(block))
+
+    def approval(self, candidate: bytes, block: RelayBlock) -> Approval:
+        """The approval of a candidate that `block` includes. Raises `KeyError` for one this chain does not know."""
+        known = self._approvals.get((block.hash, candidate))
+        if known is None:
+            history = self.candidates[candidate]
+            session = self.session_of(history.relay_parent)
+            assignments = assign(
+                epoch_randomness(self.config.seed, session.index),
+                block.slot,
+                core=history.core,
+                cores=len(self.core_of),
+                validators=len(session.validators),
+                backers=history.backers,
+                params=self.config.approvals,
+            )
+            known = self._approvals[block.hash, candidate] = Approval(
+                candidate, assignments, len(session.validators), self.config.approvals.needed_approvals
+            )
+        return known
+
+    def import_dispute_vote(self, candidate: bytes, vote: DisputeVote) -> Dispute:
+        """Count a vote on a known candidate; a dispute that it decides takes effect. Raises `VoteRefused`, `KeyError`.
+
+        A candidate found invalid takes its including blocks with it, as far as they are not finalized. If one is, the
+        chain is `frozen`: no candidate is backed any more, until governance helps.
+        """
+        history = self.candidates[candidate]
+        dispute = self.disputes.import_vote(
+            self.session_of(history.relay_parent),
+            candidate,
+            history.relay_parent.hash,
+            vote,
+            current_session=self.session_of(self.best).index,
+            backers=history.backers,
+        )
+        if dispute.outcome is DisputeOutcome.INVALID:
+            for block in history.included_in:
+                if self.tree.is_finalized(block):
+                    self.frozen = True
+                elif self.tree.is_viable(block):
+                    self.tree.revert(block)
+        return dispute
 
     def _core(self, para_id: int) -> int:
         try:
@@ -222,28 +381,88 @@ class RelayChain:
         except KeyError:
             raise UnknownPara(para_id) from None
 
+    @staticmethod
+    def _require_validators(validators: Sequence[Validator], paras: int) -> None:
+        if len(validators) < max(2, paras):
+            raise ValueError(
+                f"{paras} paras need as many validators, and at least 2, there are {len(validators)}"
+            )
+
     def _initialize(self, state: RelayStateBuilder, parent: RelayBlock, slot: int) -> None:
         state.set_current_slot(slot)
         epoch = self.config.epoch_at(slot)
         if epoch != self.config.epoch_at(parent.slot):
             state.update(epoch_entries(self.config, epoch))
+            keys = [
+                [validator.keypair.public_key for validator in self.sessions.info(index).validators]
+                for index in (epoch, epoch + 1)
+            ]
+            state.update(authority_entries(*keys))
+
+    def _settle_pending(
+        self, parent: RelayBlock
+    ) -> tuple[tuple[CommittedCandidateReceipt, ...], tuple[CommittedCandidateReceipt, ...]]:
+        """What becomes included on `parent`, and what stays pending. A candidate found invalid is neither."""
+        included: list[CommittedCandidateReceipt] = []
+        waiting: list[CommittedCandidateReceipt] = []
+        for candidate in parent.pending:
+            candidate_hash = candidate.hash()
+            if self._is_invalid(candidate_hash):
+                continue
+            if self.availability.is_available(candidate_hash) or candidate_hash not in self.candidates:
+                included.append(candidate)
+            elif not self._is_timed_out(candidate, parent):
+                waiting.append(candidate)
+        return tuple(included), tuple(waiting)
+
+    def _is_timed_out(self, candidate: CommittedCandidateReceipt, parent: RelayBlock) -> bool:
+        period = self.config.availability_period
+        recent = [
+            block for block in self.ancestry(parent, period) if parent.number + 1 - block.number < period
+        ]
+        return not any(candidate == backed.candidate for block in recent for backed in block.backed)
+
+    def _is_invalid(self, candidate: bytes) -> bool:
+        dispute = self.disputes.get(candidate)
+        return dispute is not None and dispute.outcome is DisputeOutcome.INVALID
+
+    def _allowed_relay_parents(self, parent: RelayBlock, state: RelayState) -> dict[bytes, RelayBlock]:
+        """The blocks on which candidates of a block on `parent` may be built.
+
+        Classic ancestry: so many blocks back, and not into an earlier session. With a session age, any ancestor of the
+        sessions that are young enough, as version 3 candidates may.
+        """
+        session = self.session_of(parent).index
+        age = self.config.max_relay_parent_session_age
+        length = state.host_configuration().async_backing_params.allowed_ancestry_len
+        allowed: dict[bytes, RelayBlock] = {}
+        for distance, block in enumerate(self.ancestry(parent, parent.number if age else length)):
+            of = self.session_of(block).index
+            if of < session - age or (not age and distance > length):
+                break
+            allowed[block.hash] = block
+        return allowed
 
     def _choose(
-        self, candidates: Sequence[BackedCandidate], state: RelayState, parent: RelayBlock
+        self,
+        candidates: Sequence[BackedCandidate],
+        state: RelayState,
+        parent: RelayBlock,
+        waiting: Sequence[CommittedCandidateReceipt],
     ) -> tuple[tuple[BackedCandidate, ...], tuple[Refusal, ...]]:
         """The candidates a block on `parent` may back, by core, and the refused ones."""
-        allowed = {
-            block.hash: block
-            for block in self.ancestry(
-                parent, state.host_configuration().async_backing_params.allowed_ancestry_len
-            )
-        }
+        allowed = self._allowed_relay_parents(parent, state)
         backed: dict[int, BackedCandidate] = {}
-        occupied: list[CommittedCandidateReceipt] = []
+        occupied = list(waiting)
         refused: list[Refusal] = []
         for candidate in candidates:
             receipt = candidate.candidate
             try:
+                if self.frozen or self._is_invalid(receipt.hash()):
+                    raise CandidateRefused(
+                        RefusalReason.CANDIDATE_CONCLUDED_INVALID,
+                        "the chain is frozen" if self.frozen else "a dispute has found it invalid",
+                    )
                 check_candidate(receipt, state, allowed, occupied, core_of=self.core_of, config=self.config)
                 self._check_backing(candidate)
             except CandidateRefused as error:
@@ -262,29 +481,37 @@ class RelayChain:
             raise CandidateRefused(RefusalReason.INVALID_BACKING, fault)
 
     def _import(self, block: RelayBlock) -> None:
-        if self.has_state(block):
-            # The same block once more: its state was retained twice.
-            self.database.release(block.state_root)
-            return
-        self._blocks[block.hash] = block
-        self._held.add(block.hash)
-        if block.number > self._best.number:
-            self._best = block
-            self._finalize(block.number - self.config.finality_lag)
+        for node in self.nodes:
+            node.import_block(block)
+        for backed in block.backed:
+            history = self.candidates.get(backed.candidate.hash())
+            if history is not None:
+                history.backed_in.append(block)
+        for candidate in block.included:
+            history = self.candidates.get(candidate.hash())
+            if history is not None:
+                history.included_in.append(block)
+        if self.best == block:
+            self.advance_finality()
 
-    def _finalize(self, number: int) -> None:
-        """Finalize the best chain up to `number`, unless it has abandoned what is finalized already."""
-        if number < len(self._canonical):
-            return
-        newest = self.ancestry(self._best, self._best.number - number)[-1]
-        chain = self.ancestry(newest, number - len(self._canonical) + 1)
-        if chain[-1].hash != self._canonical[-1]:
-            return
-        self._canonical.extend(block.hash for block in reversed(chain[:-1]))
-        self._prune(number)
+    def _is_decided(self, candidate: bytes, block: RelayBlock) -> bool:
+        """Whether a candidate included in `block` does not hold finality back."""
+        dispute = self.disputes.get(candidate)
+        if dispute is not None and dispute.outcome in (DisputeOutcome.OPEN, DisputeOutcome.INVALID):
+            return False
+        if not self.config.approval_checking or candidate not in self.candidates:
+            return True
+        return self.approval(candidate, block).is_approved
 
-    def _prune(self, finalized: int) -> None:
-        for block in [self._blocks[hash_] for hash_ in self._held]:
-            canonical = block.number > finalized or self._canonical[block.number] == block.hash
-            if not canonical or block.number <= finalized - self.config.state_pruning:
-                self.prune_state(block)
+    def _finalize(self, block: RelayBlock) -> None:
+        newly, abandoned = self.tree.finalize(block)
+        for node in self.nodes:
+            node.finalize(self.tree, newly, abandoned)
+        for final in newly:
+            self._forget_candidates(final.number - self.config.availability_retention)
+
+    def _forget_candidates(self, number: int) -> None:
+        """Drop the available data of what was included in the finalized block with this number."""
+        old = self.tree.finalized_at(number)
+        for candidate in () if old is None else old.included:
+            self.availability.drop(candidate.hash())

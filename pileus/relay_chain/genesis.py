@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pileus.relay_chain.approvals import ApprovalParams
 from runtime.primitives import relay_keys
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import AbridgedHostConfiguration, AsyncBackingParams
@@ -58,6 +59,15 @@ class RelayChainConfig:
     """Blocks by which finality follows the best block."""
     state_pruning: int = 256
     """States of this many finalized blocks are kept."""
+    max_relay_parent_session_age: int = 0
+    """Sessions back from which candidates may still take their relay parent; 0 is the classic ancestry."""
+    availability_period: int = 10
+    """Blocks after which a backed candidate that is not available is given up."""
+    availability_retention: int = 15_000
+    """Finalized blocks for which available data is kept: 25 hours of 6-second slots."""
+    approvals: ApprovalParams = field(default_factory=ApprovalParams)
+    approval_checking: bool = False
+    """Whether finality waits for approvals. They are made by `pileus.relay_chain.checking`."""
     seed: int = 0
     """Decides the chain's randomness."""
 
@@ -93,11 +103,18 @@ def epoch_entries(config: RelayChainConfig, epoch: int) -> dict[bytes, bytes]:
     }
 
 
+def authority_entries(now: Sequence[bytes], following: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Who authors in an epoch and in the one after it: sr25519 public keys, 32 bytes each."""
+    return {
+        key: _AUTHORITIES.encode(tuple((authority, 1) for authority in authorities))
+        for key, authorities in ((relay_keys.AUTHORITIES, now), (relay_keys.NEXT_AUTHORITIES, following))
+    }
+
+
 def genesis_entries(
     config: RelayChainConfig, authorities: Sequence[bytes], paras: Sequence[ParaGenesis]
 ) -> dict[bytes, bytes]:
     """Key and value of every entry of the first state. `authorities` are sr25519 public keys, 32 bytes each."""
-    weighted = _AUTHORITIES.encode(tuple((authority, 1) for authority in authorities))
     capacity = config.host.max_upward_queue_count, config.host.max_upward_queue_size
     entries = {
         b":code": MODEL_CODE,
@@ -108,8 +125,7 @@ def genesis_entries(
         # Only VRF slots bring randomness, and the model has secondary slots only: `Option::None`, in every block.
         relay_keys.CURRENT_BLOCK_RANDOMNESS: option(h256).encode(None),
         relay_keys.CURRENT_SLOT: u64.encode(config.genesis_slot),
-        relay_keys.AUTHORITIES: weighted,
-        relay_keys.NEXT_AUTHORITIES: weighted,
+        **authority_entries(authorities, authorities),
         **epoch_entries(config, 0),
     }
     for para in paras:

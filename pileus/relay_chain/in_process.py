@@ -76,11 +76,11 @@ class RelayChainInProcessInterface:
         return {}
 
     def validators(self, relay_parent: bytes) -> tuple[bytes, ...]:
-        self.chain.block(relay_parent)
-        return tuple(validator.keypair.public_key for validator in self.chain.validators)
+        session = self.chain.session_of(self.chain.block(relay_parent))
+        return tuple(validator.keypair.public_key for validator in session.validators)
 
     def session_index_for_child(self, relay_parent: bytes) -> int:
-        return self.chain.config.epoch_at(self.chain.block(relay_parent).slot)
+        return self.chain.session_of(self.chain.block(relay_parent)).index
 
     def accepts_v2_descriptors(self, relay_parent: bytes) -> bool:
         self.chain.block(relay_parent)

@@ -51,6 +51,8 @@ class RefusalReason(Enum):
     INCORRECT_DOWNWARD_MESSAGE_HANDLING = "IncorrectDownwardMessageHandling"
     INVALID_OUTBOUND_HRMP = "InvalidOutboundHrmp"
     HRMP_WATERMARK_MISHANDLING = "HrmpWatermarkMishandling"
+    CANDIDATE_CONCLUDED_INVALID = "CandidateConcludedInvalid"
+    """A dispute has found it invalid, or the chain is frozen because of one that came too late."""
     INVALID_BACKING = "InvalidBacking"
     """Too few votes, a vote from outside the group, or a bad signature."""
     FILTERED_BY_RUNTIME = "FilteredByRuntime"

@@ -14,15 +14,15 @@ validator that reads its own relay state.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from host_functions.executor import Runtime
-from pov_validator.erasure import ErasureChunk
+from pov_validator.erasure import ErasureChunk, erasure_root, obtain_chunks
 from pov_validator.relay_source import RelayStateSource
 from pov_validator.roles.judgement import Judgement, Role, Watching, relay_proof_bytes
 from pov_validator.roles.recovery import BadEncoding, Unavailable, recover
 from pov_validator.validate import validate_candidate
-from pov_validator.verdict import Abstain, AbstainReason, Invalid, InvalidReason, Verdict
+from pov_validator.verdict import Abstain, AbstainReason, Invalid, InvalidReason, Valid, Verdict
 from runtime.primitives.parachain import (
     AvailableData,
     CandidateDescriptor,
@@ -51,6 +51,8 @@ class RelayParentFacts:
     """Hash of the para's registered code, 32 bytes; ``None`` if the node cannot tell."""
     cores: tuple[int, ...]
     """The cores assigned to the para, ascending."""
+    validators: int
+    """Size of the session's validator set, for which the data is encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,30 @@ def judge_as_backer(
     relay_state: RelayStateSource,
     facts: RelayParentFacts,
 ) -> Judgement:
-    """The verdict of a member of the backing group. `codes` maps code hashes (32 bytes) to runtimes."""
+    """The verdict of a member of the backing group. `codes` maps code hashes (32 bytes) to runtimes.
+
+    A valid candidate is encoded before it is backed: what the later roles recover must be what the descriptor
+    commits to. ``make_pov_available``.
+    """
     refusal = _check_assignment(candidate.descriptor, facts)
     if refusal is not None:
         return Judgement(Role.BACKER, refusal, len(pov.encode()), relay_proof_bytes(pov))
-    return _judge(
-        Role.BACKER, candidate.to_plain(), AvailableData(pov, pvd), codes, relay_state, facts.code_hash
+    available = AvailableData(pov, pvd)
+    judgement = _judge(Role.BACKER, candidate.to_plain(), available, codes, relay_state, facts.code_hash)
+    if not isinstance(judgement.verdict, Valid):
+        return judgement
+    encoded = _encode(facts.validators, available)
+    if isinstance(encoded, Abstain):
+        return replace(judgement, verdict=encoded)
+    claimed = candidate.descriptor.erasure_root
+    if encoded == claimed:
+        return judgement
+    return replace(
+        judgement,
+        verdict=Invalid(
+            InvalidReason.ERASURE_ROOT_MISMATCH,
+            f"the data encodes to 0x{encoded.hex()}, the descriptor says 0x{claimed.hex()}",
+        ),
     )
 
 
@@ -115,6 +135,13 @@ def _check_assignment(descriptor: CandidateDescriptor, facts: RelayParentFacts) 
             f"core {descriptor.core_index}, assigned to para {descriptor.para_id} are {list(facts.cores)}",
         )
     return None
+
+
+def _encode(validators: int, available: AvailableData) -> bytes | Abstain:
+    try:
+        return erasure_root(obtain_chunks(validators, available))
+    except Exception as error:
+        return Abstain(AbstainReason.HOST_FAILURE, f"{type(error).__name__}: {error}")
 
 
 def _recover_and_judge(

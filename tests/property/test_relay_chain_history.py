@@ -25,9 +25,11 @@ from pileus.relay_chain import (
     Validator,
 )
 from pov_validator import Abstain, AbstainReason, Valid
+from pov_validator.erasure import erasure_root, obtain_chunks
 from runtime.primitives import relay_keys
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import (
+    AvailableData,
     CandidateCommitments,
     CandidateDescriptorV2,
     PersistedValidationData,
@@ -101,7 +103,9 @@ class History(RuleBasedStateMachine):
     )
     def build(self, choice: int, data: bytes, skip: int) -> None:
         """A block on any held block, with a candidate if the core is free."""
-        held = self.held()
+        held = [block for block in self.held() if self.chain.tree.is_ancestor(self.chain.finalized, block)]
+        if not held:
+            return
         parent = held[-1 - choice % min(len(held), 4)]
         offered = []
         expected = self.heads[parent.hash] if self.pending[parent.hash] is None else self.pending[parent.hash]
@@ -138,7 +142,7 @@ class History(RuleBasedStateMachine):
             reserved1=bytes(25),
             persisted_validation_data_hash=pvd.hash(),
             pov_hash=pov.hash(),
-            erasure_root=bytes(32),
+            erasure_root=erasure_root(obtain_chunks(len(KEYPAIRS), AvailableData(pov, pvd))),
             reserved2=bytes(64),
             para_head=blake2_256(head),
             validation_code_hash=AppendingRuntime.code_hash,

@@ -101,7 +101,7 @@ def result(commitments: CandidateCommitments) -> ValidationResult:
 COMMITMENTS = outputs(b"v" * 50, None)
 CODES = {Reading.code_hash: Reading()}
 PROOF = create_proof(NODES, ROOT, [KEY, ABSENT], LAYOUT_V1)
-FACTS = RelayParentFacts(session_index=3, code_hash=Reading.code_hash, cores=(1,))
+FACTS = RelayParentFacts(session_index=3, code_hash=Reading.code_hash, cores=(1,), validators=VALIDATORS)
 
 
 def payload(nodes: Iterable[bytes] = PROOF) -> bytes:
@@ -213,6 +213,7 @@ def test_a_judgement_says_what_it_took() -> None:
     [
         ({"session_index": 4}, InvalidReason.INVALID_SESSION_INDEX),
         ({"core_index": 0}, InvalidReason.INVALID_CORE_INDEX),
+        ({"erasure_root": bytes(32)}, InvalidReason.ERASURE_ROOT_MISMATCH),
         ({"validation_code_hash": bytes(32)}, InvalidReason.CODE_HASH_MISMATCH),
     ],
 )
