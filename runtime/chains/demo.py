@@ -1,4 +1,4 @@
-"""The demo parachain: balances, a mailbox that siblings can write to, and a lookout on their states.
+"""The demo parachain: balances that move between parachains, a mailbox, and a lookout on others.
 
 ``construct_runtime!`` and the runtime's configuration in one file: versions, pallets with their indices,
 limits, genesis. Every parachain of the demo runs this runtime; its id is in its genesis state.
@@ -12,6 +12,7 @@ from functools import partial
 from host_functions.interfaces import storage as host
 from runtime.apis import API_VERSIONS, STATE_QUERY_API, ParachainRuntime, runtime_apis
 from runtime.executive import Executive
+from runtime.pallets.assets import Assets
 from runtime.pallets.aura import Aura
 from runtime.pallets.balances import Balances
 from runtime.pallets.lookout import Lookout
@@ -55,7 +56,10 @@ parachain_system = ParachainSystem(system, parachain_info, on_relay_slot=aura.ch
 balances = Balances(system, existential_deposit=EXISTENTIAL_DEPOSIT)
 mailbox = Mailbox()
 state_messaging = StateMessaging(parachain_info, timestamp, handlers={RECIPIENT: mailbox})
-state_query = StateQuery(system, parachain_info, parachain_system, balances, deposit=QUERY_DEPOSIT)
+assets = Assets(parachain_info, balances, state_messaging)
+state_query = StateQuery(
+    system, parachain_info, parachain_system, balances, heads=state_messaging, deposit=QUERY_DEPOSIT
+)
 lookout = Lookout(state_query)
 
 pallets = Pallets(
@@ -69,6 +73,7 @@ pallets = Pallets(
         50: state_messaging,
         51: mailbox,
         52: state_query,
+        53: assets,
         55: lookout,
     },
     events=system,
@@ -102,6 +107,7 @@ def build_state(encoded: bytes) -> None:
                 f"genesis balance {amount} of 0x{account.hex()} is below the existential deposit"
             )
         balances.endow(account, amount)
+    assets.build_genesis()
 
 
 RUNTIME = ParachainRuntime(

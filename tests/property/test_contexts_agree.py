@@ -24,6 +24,7 @@ from pileus.network.run import Network
 from pileus.network.topology import Collator, Parachain, RelayChainSection, RelayNode, Topology
 from pov_validator import Carried, OwnState, Valid, validate_candidate
 from runtime.chains import demo
+from runtime.pallets.assets import ESCROW
 from runtime.primitives.additional_data import RELAY_PROOF_KEY, parse_relay_proof_entry
 from runtime.primitives.extrinsic import Extrinsic
 from runtime.primitives.parachain import AvailableData
@@ -206,7 +207,7 @@ def conserve(network: Network) -> None:
     for para in network.parachains:
         node = para.node
         issuance = node.storage(demo.balances.TotalIssuance.key(), node.best_hash)
-        accounts = [para._sender.public_key, *(keypair.public_key for keypair in OTHERS)]
+        accounts = [para._sender.public_key, ESCROW, *(keypair.public_key for keypair in OTHERS)]
         held = 0
         for account in accounts:
             raw = node.storage(demo.system.Account.key(account), node.best_hash)

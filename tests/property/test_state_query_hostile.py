@@ -18,7 +18,7 @@ from host_functions.state_machine.externalities import Externalities
 from host_functions.state_machine.genesis import Storage, build_state
 from runtime.chains import demo
 from runtime.pallets.lookout import NAME, Seen
-from runtime.pallets.state_query.pallet import AnswerRefused, item_weight
+from runtime.pallets.state_query.pallet import AnswerRefused
 from runtime.pallets.state_query.types import VERSION, AnswerItem, Keys, Page, QueryInherent, Question
 from runtime.pallets.state_query.verify import Refusal
 from runtime.pallets.system import ApplyExtrinsic
@@ -137,7 +137,7 @@ def outcome(question: Question, inherent: bytes) -> tuple[tuple[bytes, bytes | N
         except InvalidBlock:
             return "invalid block"
         read = state.storage_proof_size() - before
-        assert read <= sum(item_weight(item).proof_size for item in decoded.items) + 2_000
+        assert read <= queries.inherent_weight(decoded).proof_size
         raw = storage.get(system.Events.key()) or b"\x00"
         for record in demo.pallets.decode_events(raw):
             if isinstance(record.event, Seen):

@@ -21,8 +21,8 @@ from host_functions.state_machine.externalities import Externalities
 from host_functions.state_machine.genesis import Storage, build_state
 from runtime.chains import demo
 from runtime.pallets.lookout import NAME, Seen
-from runtime.pallets.state_query.handler import MAX_HANDLER_WEIGHT, Answered, QueryHandler
-from runtime.pallets.state_query.limits import DEFAULT_QUERY_LIMITS, QueryLimits
+from runtime.pallets.state_query.handler import Answered, QueryHandler
+from runtime.pallets.state_query.limits import DEFAULT_QUERY_LIMITS
 from runtime.pallets.state_query.pallet import (
     POT,
     AnswerRefused,
@@ -30,7 +30,6 @@ from runtime.pallets.state_query.pallet import (
     QueryExpired,
     QueryOpened,
     StateQuery,
-    item_weight,
 )
 from runtime.pallets.state_query.types import (
     VERSION,
@@ -349,7 +348,7 @@ def test_a_query_expires_with_a_callback_and_gives_the_deposit_back() -> None:
         system.Number.put(NOW + 3)
         weight = queries.on_initialize(NOW + 4)
         assert expired == [query]
-        assert weight.proof_size >= MAX_HANDLER_WEIGHT.proof_size
+        assert weight.proof_size >= Impatient.answer_weight.proof_size
         assert events(QueryExpired) == [QueryExpired(query, True)]
         assert balances.free_balance(WHO) == before
         answer(sibling().keys(query, b"k"))
@@ -693,17 +692,13 @@ def test_the_declared_proof_size_covers_what_answers_read(relay: Callable[[], Re
             before = state.storage_proof_size()
             queries.submit_answer(ALICE, item)
             read = state.storage_proof_size() - before
-            assert read + item.proof_bytes() <= item_weight(item).proof_size
+            assert read + item.proof_bytes() <= queries.item_weight(item).proof_size
 
 
-def test_configurations_that_would_be_under_charged_or_lose_money_are_refused() -> None:
+def test_configurations_that_lose_money_or_names_are_refused() -> None:
     parts = (system, demo.parachain_info, demo.parachain_system, balances)
     with pytest.raises(ValueError, match="existential"):
         StateQuery(*parts, deposit=demo.EXISTENTIAL_DEPOSIT - 1)
-    with pytest.raises(ValueError, match="weight"):
-        StateQuery(*parts, limits=QueryLimits(max_keys=65))
-    with pytest.raises(ValueError, match="weight"):
-        StateQuery(*parts, limits=QueryLimits(max_answer_bytes=64 * 1024 + 1))
     fresh = StateQuery(*parts)
     for name in (b"", bytes(33)):
         with pytest.raises(ValueError, match="name"):
@@ -712,11 +707,16 @@ def test_configurations_that_would_be_under_charged_or_lose_money_are_refused() 
     with pytest.raises(ValueError, match="name"):
         fresh.register(b"one", QueryHandler())
 
-    class Costly(QueryHandler):
-        answer_weight = Weight(0, MAX_HANDLER_WEIGHT.proof_size + 1)
 
-    with pytest.raises(ValueError, match="costs more"):
-        fresh.register(b"costly", Costly())
+def test_the_dearest_handler_is_charged_with_every_answer_and_a_fee_taken() -> None:
+    class Costly(QueryHandler):
+        answer_weight = Weight(7, 10**6)
+
+    before = queries.item_weight(ITEM)
+    fee = queries.item_fee(ITEM)
+    with registered(b"costly", Costly()):
+        assert queries.item_weight(ITEM).proof_size >= before.proof_size + 900_000
+        assert queries.item_fee(ITEM) > fee > 0
 
 
 def test_what_is_opened_is_announced_and_decodes_as_an_api_answer() -> None:

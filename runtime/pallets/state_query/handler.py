@@ -8,12 +8,7 @@ from runtime.pallets.state_query.types import Answer, Query
 from runtime.support.sibling_state import SiblingHead
 from runtime.support.weights import Weight
 
-__all__ = ["MAX_HANDLER_WEIGHT", "Answered", "QueryHandler"]
-
-MAX_HANDLER_WEIGHT = Weight(500_000_000, 64_000)
-"""Charged for the asker's handler with every answer: whose it is, is only known once the query is read, and the weight
-of a call is known before. A pallet whose handler costs more cannot be registered.
-"""
+__all__ = ["Answered", "QueryHandler"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +29,7 @@ class QueryHandler:
     """
 
     answer_weight: Weight = Weight(50_000_000, 8_000)
-    """Most that `on_answer` or `on_expired` costs; at most `MAX_HANDLER_WEIGHT`."""
+    """Most that `on_answer` or `on_expired` costs. The largest of all handlers is charged with every answer."""
 
     def on_answer(self, answered: Answered) -> None:
         """The answer to a query that this pallet opened."""

@@ -27,8 +27,9 @@ from typing import ClassVar, Protocol
 from runtime.pallets.balances import Balances
 from runtime.pallets.parachain_info import ParachainInfo
 from runtime.pallets.parachain_system import ParachainSystem
+from runtime.pallets.state_messaging.weights import DEFAULT_FEES, PATH, ItemFees
 from runtime.pallets.state_query import verify
-from runtime.pallets.state_query.handler import MAX_HANDLER_WEIGHT, Answered, QueryHandler
+from runtime.pallets.state_query.handler import Answered, QueryHandler
 from runtime.pallets.state_query.limits import DEFAULT_QUERY_LIMITS, QueryLimits
 from runtime.pallets.state_query.types import (
     EMPTY_INHERENT,
@@ -81,16 +82,8 @@ from runtime.trie.layout import LAYOUT_V1, Layout
 POT = b"modlpy/query".ljust(32, b"\0")
 """Account that holds the deposits."""
 
-OWN_READS = 40_000
-"""Proof bytes of this pallet's own entries for one answer, two accounts, and the sibling's head in relay state: ten
-paths of states with a few million keys at about 3.6 kB each [pallet-balances], and what the longest values take.
-"""
-RELAY_READ = 3_600
-"""Proof bytes of the path to one key of relay state."""
-RELAY_ANSWER = 2 * 64 * 1024 + 64 * RELAY_READ
-"""Proof bytes charged for an answer that ``read_relay_state`` reads: paths, values, and one value beyond the limit as
-long as all together. A longer one is refused; what it added is counted when the block's weight is settled.
-"""
+OWN_READS = 10 * PATH
+"""Proof bytes of this pallet's own entries for one answer, two accounts, and the sibling's head in relay state."""
 
 _open_list: Codec[tuple[tuple[int, int], ...]] = vec(tuple_of(u64, u32))
 
@@ -150,14 +143,6 @@ class AnswerRefused(Variant):
     reason: U8
 
 
-def item_weight(item: AnswerItem) -> Weight:
-    """Most that one answer costs, its handler included: known from the item, charged before it is looked at."""
-    proof = item.proof_bytes() + OWN_READS
-    if item.head is None and not item.nodes:
-        proof += RELAY_ANSWER
-    return Weight(60_000_000 + 4_000 * proof, proof) + MAX_HANDLER_WEIGHT
-
-
 class StateQuery(Pallet):
     """Questions to other chains' states."""
 
@@ -197,16 +182,14 @@ class StateQuery(Pallet):
         deposit: int = 0,
         limits: QueryLimits = DEFAULT_QUERY_LIMITS,
         sibling_layout: Layout = LAYOUT_V1,
+        fees: ItemFees = DEFAULT_FEES,
     ) -> None:
-        """``deposit`` is held from whoever a pallet names as depositor: zero, or at least the existential deposit.
-
-        Raises `ValueError` for a configuration whose weight would be under-charged or whose deposit would be lost.
+        """``deposit`` is held from whoever a pallet names as depositor: zero, or at least the existential deposit,
+        else `ValueError`; ``fees`` are those of `submit_answer`.
         """
         if 0 < deposit < balances.existential_deposit:
             raise ValueError(f"a deposit of {deposit} is below the existential deposit")
-        charged = RELAY_ANSWER - limits.max_keys * RELAY_READ
-        if 2 * limits.max_answer_bytes > charged:
-            raise ValueError("the limits allow more than the weight of a call covers")
+        self.fees = fees
         self.system = system
         self.parachain_info = parachain_info
         self.parachain_system = parachain_system
@@ -221,8 +204,6 @@ class StateQuery(Pallet):
         """Name the handler of a pallet that asks, while the runtime is constructed. Raises `ValueError`."""
         if not 0 < len(asker) <= MAX_ASKER_LENGTH or asker in self.handlers:
             raise ValueError(f"{asker!r} is no new name of 1 to {MAX_ASKER_LENGTH} bytes")
-        if handler.answer_weight.any_gt(MAX_HANDLER_WEIGHT):
-            raise ValueError(f"the handler of {asker!r} costs more than is charged")
         self.handlers[asker] = handler
 
     # Asking.
@@ -307,9 +288,7 @@ class StateQuery(Pallet):
 
     @call(
         0,
-        weight=lambda inherent: sum(
-            (item_weight(item) for item in inherent.items), Weight(20_000_000, 2_000)
-        ),
+        weight="inherent_weight",
         dispatch_class=DispatchClass.MANDATORY,
     )
     def answer(self, origin: Origin, inherent: QueryInherent) -> None:
@@ -329,11 +308,38 @@ class StateQuery(Pallet):
         for item in inherent.items:
             self._take(item)
 
-    @call(1, weight=item_weight)
+    @call(1, weight="item_weight", fee="item_fee")
     def submit_answer(self, origin: Origin, item: AnswerItem) -> None:
-        """Bring an answer that no collator brings. Anyone may; a refused one changes nothing, as in the inherent."""
+        """Bring an answer that no collator brings, as anybody may, paid for beforehand. It succeeds also when the
+        answer is refused (the event says why), so that the work is paid either way.
+        """
         ensure_signed(origin)
         self._take(item)
+
+    def item_weight(self, item: AnswerItem) -> Weight:
+        """Most that one answer costs, its handler included: from the item alone, charged before it is looked at."""
+        proof = item.proof_bytes() + 8 * len(item.nodes) + OWN_READS
+        if item.head is None and not item.nodes:
+            # Keys of relay state: paths and values, and one value beyond the limit as long as all together. A longer
+            # one is refused; what it added is counted when the block's weight is settled.
+            proof += 2 * self.limits.max_answer_bytes + self.limits.max_keys * PATH
+        return Weight(60_000_000 + 4_000 * proof, proof) + self._dearest_handler()
+
+    def inherent_weight(self, inherent: QueryInherent) -> Weight:
+        """Of all answers."""
+        return sum((self.item_weight(item) for item in inherent.items), Weight(20_000_000, 2 * PATH))
+
+    def item_fee(self, item: AnswerItem) -> int:
+        """What `submit_answer` costs, in the native token's smallest unit."""
+        return self.fees.of(self.item_weight(item))
+
+    def _dearest_handler(self) -> Weight:
+        """Whose query an answer is for is not known before it is read."""
+        weights = [handler.answer_weight for handler in self.handlers.values()]
+        return Weight(
+            max((weight.ref_time for weight in weights), default=0),
+            max((weight.proof_size for weight in weights), default=0),
+        )
 
     def _take(self, item: AnswerItem) -> None:
         try:
@@ -438,8 +444,8 @@ class StateQuery(Pallet):
             self._close(query_id, query)
             handled = self._expire(query_id, query)
             self.deposit_event(QueryExpired(query_id, handled))
-        each = Weight(100_000_000, OWN_READS) + MAX_HANDLER_WEIGHT
-        return sum((each for _ in overdue), Weight(10_000_000, 4_000))
+        each = Weight(100_000_000, OWN_READS) + self._dearest_handler()
+        return sum((each for _ in overdue), Weight(10_000_000, PATH))
 
     def on_finalize(self, number: int) -> None:
         self.DidAnswer.kill()
