@@ -7,7 +7,7 @@ compute another block [RFC-43].
 from __future__ import annotations
 
 from host_functions.contexts.batch_verify import BatchVerify
-from host_functions.contexts.families import Misc, OffchainIndex, RelayState, VersionReader
+from host_functions.contexts.families import Misc, NoTracing, OffchainIndex, RelayState, VersionReader
 from host_functions.contexts.offchain_worker import TransactionIndex
 from host_functions.state_machine.externalities import Externalities
 from host_functions.state_machine.relay_reader import RelayStateReader
@@ -17,7 +17,13 @@ __all__ = ["BlockContext"]
 
 
 class BlockContext(
-    Misc, BatchVerify, OffchainIndex, TransactionIndex, RelayState, delegates={"state": STORAGE_TABLE}
+    Misc,
+    NoTracing,
+    BatchVerify,
+    OffchainIndex,
+    TransactionIndex,
+    RelayState,
+    delegates={"state": STORAGE_TABLE},
 ):
     """Storage from ``state``, relay reads from ``relay``; both count towards the proof size."""
 

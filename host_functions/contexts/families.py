@@ -13,10 +13,17 @@ from typing import NamedTuple
 
 from host_functions.contexts.base import HostContext
 from host_functions.errors import MissingHostFunction
-from host_functions.interfaces import additional_data, logging, misc, offchain_index, relay_chain_state
+from host_functions.interfaces import (
+    additional_data,
+    logging,
+    misc,
+    offchain_index,
+    relay_chain_state,
+    wasm_tracing,
+)
 from host_functions.state_machine.relay_reader import RelayStateReader
 
-__all__ = ["LogLine", "Logging", "Misc", "OffchainIndex", "RelayState", "VersionReader"]
+__all__ = ["LogLine", "Logging", "Misc", "NoTracing", "OffchainIndex", "RelayState", "VersionReader"]
 
 MAX_LINES = 1_000
 """Log lines a context keeps; the oldest go first."""
@@ -79,6 +86,26 @@ class Misc(Logging, complete=(misc, logging)):
         if self._version_of is None:
             raise MissingHostFunction(misc.runtime_version.name, f"{self} without a version reader")
         return self._version_of(wasm)
+
+
+class NoTracing(HostContext, complete=(wasm_tracing,)):
+    """Nobody profiles the runtime: it is told so, and what it reports all the same is not kept."""
+
+    @wasm_tracing.enabled.implement
+    def tracing_enabled(self, metadata: bytes) -> bool:
+        return False
+
+    @wasm_tracing.enter_span.implement
+    def tracing_enter_span(self, span: bytes) -> int:
+        return 0
+
+    @wasm_tracing.event.implement
+    def tracing_event(self, event: bytes) -> None:
+        """Not kept."""
+
+    @wasm_tracing.exit.implement
+    def tracing_exit(self, span: int) -> None:
+        """No span was opened."""
 
 
 class OffchainIndex(HostContext, complete=(offchain_index,)):

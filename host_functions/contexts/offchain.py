@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from host_functions.contexts.batch_verify import BatchVerify
-from host_functions.contexts.families import Misc, OffchainIndex, RelayState, VersionReader
+from host_functions.contexts.families import Misc, NoTracing, OffchainIndex, RelayState, VersionReader
 from host_functions.contexts.keystore import Keystore, KeystoreFunctions
 from host_functions.contexts.offchain_worker import OffchainWorker, TransactionIndex
 from host_functions.interfaces import (
@@ -29,6 +29,7 @@ __all__ = ["OffchainContext"]
 
 class OffchainContext(
     Misc,
+    NoTracing,
     BatchVerify,
     KeystoreFunctions,
     OffchainWorker,

@@ -2,10 +2,10 @@
 
 Nothing here reaches outside the process, and nothing depends on when or where it runs. The clock and the
 random seed are what the caller says, transactions are collected for the caller to look at, there is no
-network, and the offchain database is a dictionary that lasts as long as the context. Sleeping returns at once
-and moves the clock.
+network, so that no HTTP request begins and every other is unknown, and the offchain database is a dictionary that lasts
+as long as the context. Sleeping returns at once and moves the clock.
 
-Follows ``sp_io::offchain`` [sp-io]. Not modelled: HTTP; forks of the ``local`` kind of storage.
+Follows ``sp_io::offchain`` [sp-io]. Not modelled: forks of the ``local`` kind of storage.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ __all__ = ["OffchainWorker", "TransactionIndex", "UnknownStorageKind"]
 
 STORAGE_KINDS = (1, 2)
 """``StorageKind``: persistent, local."""
+NO_SUCH_REQUEST = 3
+"""``HttpError::Invalid``."""
+STATUS_INVALID = 2
+"""``HttpRequestStatus::Invalid``."""
 
 
 class UnknownStorageKind(PileusError):
@@ -91,6 +95,32 @@ class OffchainWorker(HostContext, complete=(offchain,)):
     @offchain.set_authorized_nodes.implement
     def set_authorized_nodes(self, nodes: Sequence[bytes], authorized_only: bool) -> None:
         """Nobody connects here, so there is nobody to refuse."""
+
+    @offchain.http_request_start.implement
+    def http_request_start(self, method: bytes, uri: bytes, meta: bytes) -> int | None:
+        return None
+
+    @offchain.http_request_add_header.implement
+    def http_request_add_header(self, request_id: int, name: bytes, value: bytes) -> bool:
+        return False
+
+    @offchain.http_request_write_body.implement
+    def http_request_write_body(self, request_id: int, chunk: bytes, deadline: int | None) -> int | None:
+        return NO_SUCH_REQUEST
+
+    @offchain.http_response_wait.implement
+    def http_response_wait(self, ids: Sequence[int], deadline: int | None) -> Sequence[int]:
+        return [STATUS_INVALID] * len(ids)
+
+    @offchain.http_response_headers.implement
+    def http_response_headers(self, request_id: int) -> Sequence[tuple[bytes, bytes]]:
+        return ()
+
+    @offchain.http_response_read_body.implement
+    def http_response_read_body(
+        self, request_id: int, buffer: bytearray, deadline: int | None
+    ) -> tuple[bool, int]:
+        return False, NO_SUCH_REQUEST
 
 
 class TransactionIndex(HostContext, complete=(transaction_index,)):

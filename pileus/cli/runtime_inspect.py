@@ -18,6 +18,7 @@ from host_functions.executor.wasm import InvalidCode, WasmBlob, parse_blob
 from host_functions.executor.wasm.blob import FunctionImport
 from host_functions.executor.wasm.helper import HELPED
 from host_functions.executor.wasm.marshal import OWN_BINDINGS, binding_of
+from host_functions.executor.wasm.not_served import reason_not_served
 from host_functions.executor.wasm.style import calling_style
 from host_functions.interfaces import keystore
 from pileus.chain_spec import RuntimeFile, version_of
@@ -147,7 +148,9 @@ def import_report(wanted: FunctionImport, blob: WasmBlob) -> dict[str, Any]:
             "problem": str(error),
         }
     node, pvf = served(wanted.name, blob)
-    return {"name": wanted.name, "type": str(wanted.type), "node": node, "pvf": pvf}
+    report = {"name": wanted.name, "type": str(wanted.type), "node": node, "pvf": pvf}
+    reason = reason_not_served(wanted.name)
+    return report if reason is None else {**report, "reason": reason}
 
 
 def served(name: str, blob: WasmBlob) -> tuple[str, str]:
@@ -224,6 +227,8 @@ def how_served(wanted: dict[str, Any], validates: bool) -> str:
     """``validates``: whether validators will ever run the blob; only then their side is worth a word."""
     if "problem" in wanted:
         return f"{REFUSED}: {wanted['problem']}"
+    if "reason" in wanted:
+        return f"{wanted['node']}: {wanted['reason']}"
     if not validates or wanted["pvf"] == wanted["node"]:
         return str(wanted["node"])
     return f"{wanted['node']}; pvf: {wanted['pvf']}"

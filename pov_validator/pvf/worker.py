@@ -30,6 +30,7 @@ from host_functions.executor.wasm.cache import CompileCache
 from host_functions.executor.wasm.engine import STACK_OF_THE_HOST, EngineConfig
 from host_functions.executor.wasm.errors import AllocatorError, InvalidCode, OutOfMemory, Trap
 from host_functions.executor.wasm.heap import Dynamic
+from host_functions.executor.wasm.not_served import reason_not_served
 from host_functions.executor.wasm.runtime import WasmRuntime, embedded_version_reader
 from pov_validator.pvf.errors import PreparationFailure
 from pov_validator.pvf.protocol import (
@@ -130,7 +131,11 @@ class Worker:
             try:
                 cache = CompileCache(self._directory)
                 runtime = self._runtime(job.code, cache)
-                unknown = [w.name for w in runtime.blob.imports if w.name not in registry()]
+                unknown = [
+                    wanted.name
+                    for wanted in runtime.blob.imports
+                    if wanted.name not in registry() and reason_not_served(wanted.name) is None
+                ]
                 if job.refuse_unknown_imports and unknown:
                     return Refused(
                         PreparationFailure.PREVALIDATION.name,

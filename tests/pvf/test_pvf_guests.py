@@ -151,6 +151,8 @@ def test_unknown_imports(guests: Any, host: PvfHost, make_host: Any) -> None:
     strict = make_host(ExecutorParams(refuse_unknown_imports=True))
     detail = cannot_be_prepared(strict, importing, PreparationFailure.PREVALIDATION)
     assert detail == "no host function is called ext_wishes_come_true_version_1"
+    retired = '(import "env" "ext_sandbox_invoke_version_1" (func (param i32)))'
+    assert isinstance(guests.judge(guests.module(guests.ok, retired), strict), Valid), "known, if not served"
 
 
 def test_wrong_signatures_are_refused_when_code_is_prepared(guests: Any, host: PvfHost) -> None:

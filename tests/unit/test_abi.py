@@ -1,7 +1,7 @@
 """Wasm types of the imports, against the list of what a PVF and a node must offer.
 
-The list is the reference's: ``executor_interface`` of the PVF host and the host function signatures of
-smoldot.
+The list is the reference's: all of ``sp_io`` in the legacy calling style, from ``executor_interface`` of the PVF host,
+the host function signatures of smoldot, and the imports of real blobs.
 """
 
 from __future__ import annotations
@@ -15,16 +15,23 @@ from host_functions.abi import MultiRemovalResults, wasm_signature, wire_of
 from host_functions.declare import host_function, registry
 from host_functions.interfaces import (
     additional_data,
+    allocator,
+    batch_verify,
     child_storage,
     crypto,
     hashing,
+    keystore,
     logging,
     misc,
+    offchain,
     offchain_index,
+    panic_handler,
     relay_chain_state,
     storage,
     storage_proof_size,
+    transaction_index,
     trie,
+    wasm_tracing,
 )
 
 SIGNATURES = """
@@ -100,11 +107,64 @@ ext_offchain_index_set_version_1(i64,i64)
 ext_offchain_index_clear_version_1(i64)
 ext_relay_chain_state_read_relay_chain_state_into_version_1(i64,i64)->i64
 ext_additional_data_finalize_into_version_1(i64)->i32
+ext_allocator_malloc_version_1(i32)->i32
+ext_allocator_free_version_1(i32)
+ext_panic_handler_abort_on_panic_version_1(i64)
+ext_crypto_start_batch_verify_version_1()
+ext_crypto_finish_batch_verify_version_1()->i32
+ext_crypto_ed25519_batch_verify_version_1(i32,i64,i32)->i32
+ext_crypto_sr25519_batch_verify_version_1(i32,i64,i32)->i32
+ext_crypto_ecdsa_batch_verify_version_1(i32,i64,i32)->i32
+ext_crypto_ed25519_public_keys_version_1(i32)->i64
+ext_crypto_ed25519_generate_version_1(i32,i64)->i32
+ext_crypto_ed25519_sign_version_1(i32,i32,i64)->i64
+ext_crypto_sr25519_public_keys_version_1(i32)->i64
+ext_crypto_sr25519_generate_version_1(i32,i64)->i32
+ext_crypto_sr25519_sign_version_1(i32,i32,i64)->i64
+ext_crypto_ecdsa_public_keys_version_1(i32)->i64
+ext_crypto_ecdsa_generate_version_1(i32,i64)->i32
+ext_crypto_ecdsa_sign_version_1(i32,i32,i64)->i64
+ext_crypto_ecdsa_sign_prehashed_version_1(i32,i32,i32)->i64
+ext_transaction_index_index_version_1(i32,i32,i32)
+ext_transaction_index_renew_version_1(i32,i32)
+ext_offchain_is_validator_version_1()->i32
+ext_offchain_submit_transaction_version_1(i64)->i64
+ext_offchain_network_state_version_1()->i64
+ext_offchain_timestamp_version_1()->i64
+ext_offchain_sleep_until_version_1(i64)
+ext_offchain_random_seed_version_1()->i32
+ext_offchain_local_storage_set_version_1(i32,i64,i64)
+ext_offchain_local_storage_clear_version_1(i32,i64)
+ext_offchain_local_storage_compare_and_set_version_1(i32,i64,i64,i64)->i32
+ext_offchain_local_storage_get_version_1(i32,i64)->i64
+ext_offchain_set_authorized_nodes_version_1(i64,i32)
+ext_offchain_http_request_start_version_1(i64,i64,i64)->i64
+ext_offchain_http_request_add_header_version_1(i32,i64,i64)->i64
+ext_offchain_http_request_write_body_version_1(i32,i64,i64)->i64
+ext_offchain_http_response_wait_version_1(i64,i64)->i64
+ext_offchain_http_response_headers_version_1(i32)->i64
+ext_offchain_http_response_read_body_version_1(i32,i64,i64)->i64
+ext_wasm_tracing_enabled_version_1(i64)->i32
+ext_wasm_tracing_enter_span_version_1(i64)->i64
+ext_wasm_tracing_event_version_1(i64)
+ext_wasm_tracing_exit_version_1(i64)
 """
 
 INTERFACES = (
-    *(additional_data, child_storage, crypto, hashing, logging, misc, offchain_index, relay_chain_state),
-    *(storage, storage_proof_size, trie),
+    *(
+        additional_data,
+        allocator,
+        batch_verify,
+        child_storage,
+        crypto,
+        hashing,
+        keystore,
+        logging,
+        misc,
+        offchain,
+    ),
+    *(offchain_index, panic_handler, relay_chain_state, storage, storage_proof_size, transaction_index, trie),
+    wasm_tracing,
 )
 LISTED = {line.partition("(")[0]: line for line in SIGNATURES.split()}
 

@@ -9,7 +9,14 @@ from host_functions.contexts.batch_verify import NoSuchBatch
 from host_functions.contexts.keystore import MemoryKeystore, UnknownSeed
 from host_functions.contexts.offchain_worker import UnknownStorageKind
 from host_functions.errors import MissingHostFunction
-from host_functions.interfaces import batch_verify, crypto, keystore, offchain, transaction_index
+from host_functions.interfaces import (
+    batch_verify,
+    crypto,
+    keystore,
+    offchain,
+    transaction_index,
+    wasm_tracing,
+)
 from host_functions.state_machine import Externalities, FullBackend, Storage, build_state
 from runtime.primitives.hashing import blake2_256
 
@@ -162,6 +169,30 @@ def test_an_offchain_worker_sees_what_it_is_told() -> None:
             7,
             b"\1" * 32,
         )
+
+
+def test_there_is_no_network() -> None:
+    """No request begins, and what is said about any other is that there is none."""
+    with queries().externalities():
+        assert offchain.http_request_start(b"GET", b"http://localhost", b"") is None
+        assert not offchain.http_request_add_header(0, b"name", b"value")
+        assert offchain.http_request_write_body(0, b"", None) == 3
+        assert list(offchain.http_response_wait([0, 7], 1_000)) == [2, 2]
+        assert list(offchain.http_response_headers(0)) == []
+        buffer = bytearray(b"untouched")
+        assert offchain.http_response_read_body(0, buffer, None) == (False, 3)
+        assert buffer == b"untouched"
+
+
+def test_nobody_profiles_the_runtime() -> None:
+    for make in (queries, CONTEXTS["authoring"]):
+        with make().externalities():
+            assert not wasm_tracing.enabled(b"metadata")
+            assert wasm_tracing.enter_span(b"span") == 0
+            wasm_tracing.event(b"event")
+            wasm_tracing.exit(0)
+    with ValidationContext().externalities(), pytest.raises(MissingHostFunction):
+        wasm_tracing.enabled(b"metadata")
 
 
 def test_offchain_functions_are_no_part_of_blocks() -> None:

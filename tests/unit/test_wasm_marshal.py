@@ -274,3 +274,28 @@ def test_success_and_failure() -> None:
     code = guest(offchain.network_state, result="fat")
     assert run(code, answering(offchain.network_state, lambda: None)) == b"\1"
     assert run(code, answering(offchain.network_state, lambda: b"state")) == b"\0state"
+
+
+def test_http_requests() -> None:
+    """Errors by number, statuses as variants, bytes read into a buffer of the guest."""
+    code = guest(offchain.http_request_write_body, 7, fat(BUFFER, 2), fat(BUFFER + 2, 1), result="fat")
+    seen: list[object] = []
+
+    def write(request_id: int, chunk: bytes, deadline: int | None) -> int | None:
+        seen.append((request_id, chunk, deadline))
+        return None if chunk else 2
+
+    assert run(code, answering(offchain.http_request_write_body, write), b"ab\0") == b"\0"
+    assert set(seen) == {(7, b"ab", None)}
+    assert run(code, answering(offchain.http_request_write_body, lambda *a: 3), b"ab\0") == b"\1\3"
+    code = guest(offchain.http_response_wait, fat(BUFFER, 5), fat(BUFFER + 5, 1), result="fat")
+    waited = run(code, answering(offchain.http_response_wait, lambda ids, d: [0, 404]), b"\x08\1\0\2\0\0")
+    assert waited == b"\x08\0\3" + (404).to_bytes(2, "little")
+    code = guest(offchain.http_response_read_body, 7, fat(BUFFER, 4), fat(BUFFER + 4, 1), result="fat")
+
+    def read_body(request_id: int, buffer: bytearray, deadline: int | None) -> tuple[bool, int]:
+        buffer[:2] = b"hi"
+        return True, 2
+
+    assert run(code, answering(offchain.http_response_read_body, read_body), bytes(5)) == b"\0\2\0\0\0"
+    assert run(code, answering(offchain.http_response_read_body, lambda *a: (False, 1)), bytes(5)) == b"\1\1"

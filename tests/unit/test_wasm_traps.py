@@ -286,6 +286,22 @@ def test_unknown_imports_fail_only_when_called(run: Run) -> None:
     assert caught.value.function == "ext_sandbox_memory_new_version_1"
 
 
+@pytest.mark.parametrize(
+    "name, reason",
+    [
+        ("ext_sandbox_memory_new_version_1", "guests that run guests"),
+        ("ext_elliptic_curves_bls12_381_msm_g1_version_1", "arithmetic on elliptic curves"),
+        ("ext_crypto_bandersnatch_generate_version_1", "keys for ring signatures"),
+        ("ext_crypto_bls381_generate_version_1", "BLS keys"),
+        ("ext_wishes_come_true_version_1", "knows no function of that name"),
+    ],
+)
+def test_a_stub_says_what_it_stands_for(run: Run, name: str, reason: str) -> None:
+    wanted = f'(import "env" "{name}" (func $x (param i64) (result i64)))'
+    with pytest.raises(MissingHostFunction, match=f"{name} is not provided by this host .*{reason}"):
+        run(module("(call $x (i64.const 0))", wanted))
+
+
 def test_what_the_context_lacks_is_missing_by_name(run: Run) -> None:
     assert run(module(ECHO, STORAGE_GET), b"fine") == b"fine"
     with pytest.raises(MissingHostFunction, match="ext_storage_get_version_1 is not provided by Validation"):

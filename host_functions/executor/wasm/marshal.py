@@ -23,6 +23,7 @@ from host_functions.executor.wasm.errors import InvalidCode
 from host_functions.executor.wasm.execution import Execution, text
 from host_functions.executor.wasm.into import Encoder, into_encoder
 from host_functions.executor.wasm.memory import GuestFault, GuestMemory
+from host_functions.executor.wasm.not_served import reason_not_served
 from host_functions.executor.wasm.wire_codecs import WIRE_CODECS
 from host_functions.interfaces import allocator, guest_allocates, logging, panic_handler
 from runtime.primitives.scale import ScaleError
@@ -55,8 +56,10 @@ def binding_of(wanted: FunctionImport) -> Binding:
 
 
 def _missing(name: str) -> Binding:
+    reason = reason_not_served(name) or "it knows no function of that name"
+
     def binding(execution: Execution, *_: int) -> int | None:
-        raise MissingHostFunction(name, "this host (it knows no function of that name)")
+        raise MissingHostFunction(name, f"this host ({reason})")
 
     return binding
 

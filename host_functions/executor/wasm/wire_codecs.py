@@ -6,12 +6,23 @@ well, the public key or error of a recovery is bytes or a number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from host_functions.abi import MultiRemovalResults, RemovalCounts
 from runtime.primitives.errors import ScaleError
-from runtime.primitives.scale import Codec, byte_vec, fixed_bytes, option, tuple_of, u16, u32, u64, vec
+from runtime.primitives.scale import (
+    Codec,
+    byte_vec,
+    encode_compact,
+    fixed_bytes,
+    option,
+    tuple_of,
+    u16,
+    u32,
+    u64,
+    vec,
+)
 
 __all__ = ["WIRE_CODECS", "WireCodec"]
 
@@ -47,6 +58,20 @@ def _encode_success(success: bool) -> bytes:
     return b"\x00" if success else b"\x01"
 
 
+def _encode_http_error(error: int | None) -> bytes:
+    return b"\x00" if error is None else b"\x01" + bytes([error])
+
+
+def _encode_http_read(read: tuple[bool, int]) -> bytes:
+    well, number = read
+    return b"\x00" + u32.encode(number) if well else b"\x01" + bytes([number])
+
+
+def _encode_http_statuses(statuses: Sequence[int]) -> bytes:
+    encoded = [bytes([status]) if status < 3 else b"\x03" + u16.encode(status) for status in statuses]
+    return encode_compact(len(encoded)) + b"".join(encoded)
+
+
 def _encode_ok_or_unit(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
     """``Result<T, ()>``, where ``None`` stands for the error."""
     return lambda value: b"\x01" if value is None else b"\x00" + encode(value)
@@ -69,6 +94,9 @@ WIRE_CODECS: Final[Mapping[str, WireCodec]] = {
     "MultiRemovalResults": WireCodec(_encode_removal_counts, _result_only),
     "Result<[u8], EcdsaVerifyError>": WireCodec(_encode_recovery, _result_only),
     "Result<(), ()>": WireCodec(_encode_success, _result_only),
+    "Result<(), HttpError>": WireCodec(_encode_http_error, _result_only),
+    "Result<u32, HttpError>": WireCodec(_encode_http_read, _result_only),
+    "Vec<HttpRequestStatus>": WireCodec(_encode_http_statuses, _result_only),
     "Result<u16, ()>": WireCodec(_encode_ok_or_unit(u16.encode), _result_only),
     "Result<OpaqueNetworkState, ()>": WireCodec(_encode_ok_or_unit(bytes), _result_only),
 }
