@@ -25,7 +25,7 @@ from runtime.primitives.scale import u32
 from runtime.primitives.version import RuntimeVersion
 from runtime.trie.layout import Hasher
 
-__all__ = ["RealParachain"]
+__all__ = ["RealParachain", "metadata_of"]
 
 DEFAULT_PARA_ID: Final = 100
 """What ``ParachainInfo`` answers where its storage says nothing."""
@@ -89,7 +89,7 @@ class RealParachain:
         load = partial(WasmRuntime, cache=cache, timeout=timeout)
         runtime = load(code)
         hasher = hasher or hasher_of(code)
-        metadata = _metadata(runtime, build_genesis(spec.genesis, runtime.version.state_version, hasher))
+        metadata = metadata_of(runtime, build_genesis(spec.genesis, runtime.version.state_version, hasher))
         keypair = keypair or Keypair.from_uri(COLLATOR)
         storage = with_author(spec.genesis, metadata, keypair.public_key)
         storage = _changed(with_balances(storage, metadata, balances or {}), changes or {})
@@ -142,7 +142,8 @@ class RealParachain:
         return Collator(self.node, relay, self.para_id, self.keypair)
 
 
-def _metadata(runtime: WasmRuntime, genesis: Genesis) -> Metadata:
+def metadata_of(runtime: WasmRuntime, genesis: Genesis) -> Metadata:
+    """What a runtime says of itself over its genesis. Raises `SandboxError`, `ScaleError` and `BadMetadata`."""
     backend = FullBackend(genesis.nodes, genesis.header.state_root, genesis.layout)
     return Metadata.of(runtime, OffchainContext(backend))
 

@@ -9,7 +9,8 @@ from pileus.chain_spec import ChainSpec
 from pileus.collator import Collation
 from pileus.keyring import Keypair
 from pileus.metadata import EthereumSigner, Signer, Sr25519Signer, UnknownName, address_of
-from pileus.real_runtimes import ModelRelay, RealParachain
+from pileus.real_runtimes import RealParachain
+from pileus.real_runtimes.stages import IncludingRelay
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.relay_keys import storage_prefix
 from runtime.primitives.scale import u32
@@ -57,7 +58,7 @@ def transfers(para: RealParachain, sender: Signer, count: int) -> list[bytes]:
     return extrinsics
 
 
-def collate_next(para: RealParachain, relay: ModelRelay, pool: list[bytes] | None = None) -> Collation:
+def collate_next(para: RealParachain, relay: IncludingRelay, pool: list[bytes] | None = None) -> Collation:
     """A candidate with what fits of ``pool``, on the first relay block where it is the collator's turn."""
     collator = para.collator(relay)
     for _ in range(8):
