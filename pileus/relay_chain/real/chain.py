@@ -56,6 +56,7 @@ from pileus.relay_chain.real.parachain_host import (
 from pileus.relay_chain.state import StateDatabase
 from pileus.relay_chain.statements import BackedCandidate, SigningContext
 from pileus.relay_chain.storage import RelayState
+from pov_validator.pvf import PvfHost
 from runtime.primitives import relay_keys
 from runtime.primitives.block import Block
 from runtime.primitives.digest import BABE, PreRuntime
@@ -131,12 +132,13 @@ class RealRelayChain:
         codes: Mapping[bytes, Runtime] | None = None,
         cache: CompileCache | None = None,
         timeout: float | None = None,
+        pvf_host: PvfHost | None = None,
     ) -> None:
         """Starts at genesis. `storage` is that of the chain spec, see `relay_genesis` for what changes in it.
 
         One keypair and name for each validator (`validators_needed`). `codes` are validation functions that are not
-        Wasm, by code hash; the others are compiled from the relay chain's state. ``timeout``: seconds that a call
-        may take.
+        Wasm, by code hash; the others come from the relay chain's state and run in the workers of `pvf_host`.
+        ``timeout``: seconds that a call of the relay runtime may take.
 
         Raises `UnsuitableRelayChain` and what `WasmRuntime` raises for code that cannot be run.
         """
@@ -158,7 +160,7 @@ class RealRelayChain:
         root, nodes = build_state(prepared, layout)
         self.database = StateDatabase(layout)
         self.database.insert(root, nodes)
-        self.codes = ValidationCodes(self._code_by_hash, {} if codes is None else codes, cache)
+        self.codes = ValidationCodes(self._code_by_hash, codes or {}, pvf_host)
         self.validators = tuple(
             Validator(index, name, keypair, self.database, self.codes)
             for index, (name, keypair) in enumerate(zip(validator_names, keypairs, strict=True))
