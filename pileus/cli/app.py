@@ -39,6 +39,7 @@ def build_app() -> typer.Typer:
     # `main` must have had its chance to say so.
     from pileus.cli import (
         chain_genesis,
+        compat,
         header_decode,
         key_relay,
         key_storage,
@@ -63,6 +64,7 @@ def build_app() -> typer.Typer:
     app.callback()(global_options)
 
     app.command("run")(run.run)
+    app.command("compat")(compat.compat)
     povs = _group(app, "pov", "Candidates of a recorded run.")
     povs.command("validate")(pov.pov_validate)
     povs.command("inspect")(pov.pov_inspect)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
+from host_functions.executor import Runtime
 from host_functions.executor.wasm import CompileCache
 from host_functions.state_machine import Storage
 from pileus.chain_spec import ChainSpec
@@ -46,29 +47,48 @@ class RealRelay(RealRelayChainInterface):
         cache: CompileCache | None = None,
         timeout: float | None = CALL_TIMEOUT,
     ) -> Self:
-        """The relay chain of a raw chain spec, with `paras` in its genesis.
+        """The relay chain of a raw chain spec, with `paras` in its genesis. See `with_registrations`."""
+        registrations = [
+            ParaRegistration(
+                para.para_id, para.genesis.header.encode(), para.runtime.code, para.relay_entries
+            )
+            for para in paras
+        ]
+        return cls.with_registrations(
+            spec, registrations, changes=changes, config=config, cache=cache, timeout=timeout
+        )
 
-        ``changes``: entries of its genesis to set. ``timeout``: seconds that a call may take. Raises
+    @classmethod
+    def with_registrations(
+        cls,
+        spec: ChainSpec,
+        registrations: Sequence[ParaRegistration],
+        *,
+        changes: Mapping[bytes, bytes] | None = None,
+        config: RealRelayChainConfig | None = None,
+        codes: Mapping[bytes, Runtime] | None = None,
+        cache: CompileCache | None = None,
+        timeout: float | None = CALL_TIMEOUT,
+    ) -> Self:
+        """The same for parachains of any make; ``codes`` are those of them that are no Wasm, by code hash.
+
+        ``changes``: entries of the relay chain's genesis to set. ``timeout``: seconds that a call may take. Raises
         `UnsuitableRelayChain`, and what a runtime that cannot be run or does not describe itself raises.
         """
         storage = Storage({**spec.genesis.top, **(changes or {})}, spec.genesis.children)
-        names = [f"validator-{at}" for at in range(validators_needed(storage.top, len(paras)))]
+        names = [f"validator-{at}" for at in range(validators_needed(storage.top, len(registrations)))]
         chain = RealRelayChain(
             storage,
-            [
-                ParaRegistration(
-                    para.para_id, para.genesis.header.encode(), para.runtime.code, para.relay_entries
-                )
-                for para in paras
-            ],
+            registrations,
             names,
             [Keypair.from_uri(f"//Validator//{at}") for at in range(len(names))],
             config=config or RealRelayChainConfig(),
+            codes=codes,
             cache=cache,
             timeout=timeout,
         )
         relay = cls(chain)
-        chain.await_scheduling([para.para_id for para in paras])
+        chain.await_scheduling([registration.para_id for registration in registrations])
         relay._settle()
         return relay
 
