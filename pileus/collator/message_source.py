@@ -139,7 +139,12 @@ class _Draft:
     batches: list[LaneBatch]
     expected: dict[bytes, bytes]
     """Key -> value that a good proof has there."""
+    form: ProofForm
     problem: str = ""
+
+
+class _WrongChain(PeerLied):
+    """Bodies do not lead to the proven chain head."""
 
 
 class SiblingMessageSource:
@@ -170,17 +175,21 @@ class SiblingMessageSource:
         if self.latency > request.deadline:
             return Fetched(None, f"no answer from {self.para_id} within {request.deadline} ms")
         try:
-            return self._fetch(request)
+            try:
+                return self._fetch(request, self.form)
+            except _WrongChain:
+                # A body is wrong, or the chain head that we continue is: governance may have skipped to a wrong one.
+                return self._fetch(request, "flat")
         except (ScaleError, TrieError, PeerLied) as error:
             return Fetched(None, f"answer of {self.para_id} refused: {error}")
 
-    def _fetch(self, request: FetchRequest) -> Fetched:
+    def _fetch(self, request: FetchRequest, form: ProofForm) -> Fetched:
         # HOW FAR THE SIBLING HAS COME
         lanes = self._lanes(request)
         ends, now = self._ends(request)
 
         # MESSAGES FOR US
-        draft = _Draft([], {})
+        draft = _Draft([], {}, form)
         self._draft_batches(request, lanes, draft)
 
         # WORD OF OURS
@@ -203,7 +212,10 @@ class SiblingMessageSource:
         found = verify_proof(request.head.state_root, nodes, keys, self._layout)
         for key, value in expected.items():
             if found[key] != value:
-                raise PeerLied("a body does not match the commitment in its chain's state")
+                chained = any(batch.tail is not None for batch in draft.batches)
+                raise (_WrongChain if chained else PeerLied)(
+                    "a body does not match the commitment in its chain's state"
+                )
         draft.batches.sort(key=lambda batch: (batch.lane, batch.first_nonce))
         head = NewestHead(request.head.hash())
         item = InboundItem(VERSION, request.source, head, tuple(draft.batches), acks, timeouts, nodes)
@@ -271,7 +283,7 @@ class SiblingMessageSource:
             Message(VERSION, request.source, request.dest, batch.lane, nonce, body).commitment()
             for nonce, body in enumerate(batch.bodies, batch.first_nonce)
         ]
-        if self.form == "head" and isinstance(end, InboundLane):
+        if draft.form == "head" and isinstance(end, InboundLane):
             last = batch.last_nonce
             if last != state.next_nonce - 1:
                 last -= last % CHECKPOINT_INTERVAL
@@ -285,7 +297,7 @@ class SiblingMessageSource:
                 elif state.head == chain:
                     draft.expected[request.keys.outbound_lane(batch.lane)] = state.encode()
                 else:
-                    raise PeerLied("the bodies do not lead to the chain head in their chain's state")
+                    raise _WrongChain("the bodies do not lead to the chain head in their chain's state")
                 draft.batches.append(LaneBatch(batch.lane, batch.first_nonce, batch.bodies[:count], ()))
                 return count
         for nonce, commitment in enumerate(commitments, batch.first_nonce):

@@ -542,7 +542,7 @@ def test_a_liar_costs_nothing_but_its_own_messages(mode: str) -> None:
         assert all(candidate.backed for candidate in report.candidates)
         problems.update(report.problems)
     assert sorted(problem.split(": ", 1)[1][:30] for problem in problems) == [
-        "answer of 2000 refused: the bo",
+        "answer of 2000 refused: a body",
         "no answer from 2001 within 500",
     ]
 
