@@ -6,7 +6,7 @@ carries, so a validator needs no parachain state. Relay-chain reads still go to 
 proposal's override: the validator answers them from the relay chain's own state, or from the proof in the
 PoV.
 
-Not modelled: scheduling proofs of version 3 candidates, custom head data, code upgrades.
+Not modelled: candidates that are submitted again with another scheduling parent, custom head data, code upgrades.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.header import Header
 from runtime.primitives.parachain import ValidationParams
 from runtime.primitives.parachain_block_data import ParachainBlockData
+from runtime.primitives.scheduling_proof import check_scheduling_proof
 from runtime.trie.compact import decode_compact_proof
 from runtime.trie.layout import Layout
 from runtime.trie.recorder import Recorder
+
+RELAY_PARENT_OFFSET = 0
+"""Relay blocks between the newest one and the one built upon. Runtimes here build on the newest."""
 
 MAX_HEAD_DATA_SIZE = 1024 * 1024
 """Bytes; ``polkadot_primitives::MAX_HEAD_DATA_SIZE``."""
@@ -48,6 +52,7 @@ def validate_block(runtime: ParachainRuntime, layout: Layout, argument: bytes) -
     parent = Header.decode(params.parent_head)
 
     # CHECK CHAIN
+    check_scheduling_proof(data.scheduling_proof, params.extension, RELAY_PARENT_OFFSET)
     _check_chain(data, parent, runtime)
 
     # REBUILD STATE

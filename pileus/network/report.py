@@ -53,7 +53,8 @@ def pov_parts(data: ParachainBlockData, pov: PoV) -> PovParts:
     payload = len(data.encode())
     carried = 0
     if data.version == 3:
-        carried = payload - len(ParachainBlockData(1, data.blocks, data.proof).encode())
+        without = ParachainBlockData(2, data.blocks, data.proof, (), data.scheduling_proof)
+        carried = payload - len(without.encode())
     framing = payload - headers - extrinsics - compact_proof - carried
     return PovParts(headers, extrinsics, compact_proof, carried, framing, len(pov.encode()))
 

@@ -63,8 +63,11 @@ class Validator:
         relay_state: RelayStateSource,
         *,
         registered_code_hash: bytes | None = None,
+        facts: RelayParentFacts | None = None,
     ) -> Verdict:
-        """Run the PoV validator as this node would."""
+        """Run the PoV validator as this node would; as a backer, who holds the candidate against `facts` as well."""
+        if facts is not None:
+            return judge_as_backer(candidate, pov, pvd, self.codes, relay_state, facts).verdict
         return validate_candidate(
             candidate.descriptor,
             candidate.commitments.hash(),
@@ -138,18 +141,13 @@ def back_candidate(
     voted: list[bool] = []
     for validator in group:
         source = validator.relay_state(carried=carried, fallback=fallback)
-        verdict = (
-            validator.validate(
-                candidate,
-                collation.pov,
-                collation.pvd,
-                source,
-                registered_code_hash=registered_code_hash,
-            )
-            if facts is None
-            else judge_as_backer(
-                candidate, collation.pov, collation.pvd, validator.codes, source, facts
-            ).verdict
+        verdict = validator.validate(
+            candidate,
+            collation.pov,
+            collation.pvd,
+            source,
+            registered_code_hash=registered_code_hash,
+            facts=facts,
         )
         verdicts.append((validator, verdict))
         voted.append(isinstance(verdict, Valid))

@@ -1,9 +1,9 @@
 """`ParachainBlockData`: the payload of a proof of validity, what a collator hands to the validators.
 
-Follows [cumulus-pbd] for versions 0 (a single block without prefix) and 1 (several blocks), and [sdk-13022]
-for version 3, which adds the additional data of every block. The scheduling proof of version 3 is modelled
-in its empty form only: no header chain and no signed info. Version 2 is refused: its bytes differ between
-the branches that use it.
+Follows [cumulus-pbd] for versions 0 (a single block without prefix) and 1 (several blocks), [sdk-10472] for version 2,
+which adds a scheduling proof, and [sdk-13022] for version 3, which adds the additional data of every block to that.
+Version numbers after 1 differ between polkadot-sdk's branches: one for speculative messaging uses 2 and 3 for other
+fields, which are not modelled.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from runtime.primitives.block import Block, opaque_extrinsics
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.header import Header
 from runtime.primitives.scale import Codec, byte_vec, compact_u32, option, u8, vec
+from runtime.primitives.scheduling_proof import EMPTY, SchedulingProof
 
 VERSIONED_PREFIX: Final = b"VERSIONEDPBD"
 """First bytes of every version but 0, where a parent hash stands instead."""
-EMPTY_SCHEDULING_PROOF: Final = b"\x00\x00"
-"""`Vec<RelayHeader>` with no item and `Option<SignedSchedulingInfo>` as None."""
 
 CompactProof: TypeAlias = tuple[bytes, ...]
 """Items of a compact trie proof, see `runtime.trie.compact`."""
@@ -37,6 +36,7 @@ kilobyte may hold forty million empty items, each of which becomes an object.
 _NAME: Final = "ParachainBlockData"
 _blocks: Final[Codec[tuple[Block, ...]]] = vec(Block.codec(), max_items=MAX_BLOCKS)
 _proof: Final = vec(byte_vec, max_items=MAX_ITEMS)
+_scheduling_proof: Final = SchedulingProof.codec()
 _additional_data: Final = vec(option(additional_data_map), max_items=MAX_BLOCKS)
 
 
@@ -45,16 +45,20 @@ class ParachainBlockData:
     """The blocks of a candidate, a compact proof of the state they need, and their additional data."""
 
     version: int
-    """0, 1 or 3."""
+    """0 to 3."""
     blocks: tuple[Block, ...]
     proof: CompactProof
     additional_data: tuple[AdditionalDataMap | None, ...] = ()
     """Version 3 only: empty, or one entry per block."""
+    scheduling_proof: SchedulingProof = EMPTY
+    """Versions 2 and 3 only."""
 
     def encode(self) -> bytes:
         """The bytes of the payload, uncompressed. Raises ScaleError for what the version cannot express."""
         if self.version != 3 and self.additional_data:
             raise ScaleError(f"version {self.version} carries no additional data", what=_NAME)
+        if self.version < 2 and self.scheduling_proof != EMPTY:
+            raise ScaleError(f"version {self.version} carries no scheduling proof", what=_NAME)
         if self.version == 0:
             if len(self.blocks) != 1:
                 raise ScaleError(f"version 0 holds one block, not {len(self.blocks)}", what=_NAME)
@@ -65,7 +69,8 @@ class ParachainBlockData:
         )
         if self.version == 1:
             return head
-        return head + EMPTY_SCHEDULING_PROOF + _additional_data.encode(self.additional_data)
+        head += _scheduling_proof.encode(self.scheduling_proof)
+        return head if self.version == 2 else head + _additional_data.encode(self.additional_data)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -93,12 +98,11 @@ class ParachainBlockData:
         proof, position = _proof.decode_prefix(data, position)
         if version == 1:
             return cls(version, blocks, proof), position
-        if data[position : position + 2] != EMPTY_SCHEDULING_PROOF:
-            raise ScaleError(
-                "a scheduling proof that is not empty is not modelled", what=_NAME, offset=position
-            )
-        additional_data, position = _additional_data.decode_prefix(data, position + 2)
-        return cls(version, blocks, proof, additional_data), position
+        scheduling_proof, position = _scheduling_proof.decode_prefix(data, position)
+        if version == 2:
+            return cls(version, blocks, proof, (), scheduling_proof), position
+        additional_data, position = _additional_data.decode_prefix(data, position)
+        return cls(version, blocks, proof, additional_data, scheduling_proof), position
 
 
 def _decode_blocks(data: bytes, offset: int) -> tuple[tuple[Block, ...], int]:
@@ -120,7 +124,5 @@ def _decode_blocks(data: bytes, offset: int) -> tuple[tuple[Block, ...], int]:
 
 
 def _check_version(version: int, offset: int | None) -> None:
-    if version == 2:
-        raise ScaleError("version 2 is not modelled: its bytes are not settled", what=_NAME, offset=offset)
-    if version not in (1, 3):
+    if version not in (1, 2, 3):
         raise ScaleError(f"unknown version {version}", what=_NAME, offset=offset)

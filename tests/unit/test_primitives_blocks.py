@@ -28,10 +28,19 @@ from runtime.primitives.digest import (
     digest_item,
     relay_parent_storage_root,
 )
+from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.header import Header
+from runtime.primitives.parachain import ValidationParamsExtensionV3
 from runtime.primitives.parachain_block_data import VERSIONED_PREFIX, ParachainBlockData
 from runtime.primitives.relay_keys import ACTIVE_CONFIG, CURRENT_SLOT, para_head
 from runtime.primitives.scale import ScaleError, byte_vec
+from runtime.primitives.scheduling_proof import (
+    EMPTY,
+    SchedulingInfoPayload,
+    SchedulingProof,
+    SignedSchedulingInfo,
+    check_scheduling_proof,
+)
 from runtime.trie.build import trie_root
 from runtime.trie.layout import LAYOUT_V1
 from runtime.trie.proof import create_proof
@@ -137,33 +146,80 @@ def test_version_1_holds_many_blocks() -> None:
     assert ParachainBlockData.decode(encoded) == data
 
 
+EMPTY_PROOF = bytes(100)
+"""No header, a header of zeros (98 bytes: three hashes, number 0, no log), no signature."""
+
+
+def test_version_2_adds_a_scheduling_proof() -> None:
+    data = ParachainBlockData(2, (BLOCK,), PROOF)
+    encoded = data.encode()
+    assert encoded.startswith(VERSIONED_PREFIX + b"\x02")
+    assert encoded.endswith(EMPTY_PROOF)
+    assert encoded[13:-100] == ParachainBlockData(1, (BLOCK,), PROOF).encode()[13:]
+    assert ParachainBlockData.decode(encoded) == data
+    signed = SignedSchedulingInfo(SchedulingInfoPayload(1, 2, b"peer", bytes(32)), bytes([7]) * 64)
+    proof = SchedulingProof((HEADER, HEADER), HEADER, signed)
+    full = ParachainBlockData(2, (BLOCK,), PROOF, scheduling_proof=proof)
+    assert full.encode().endswith(
+        b"\x08" + 3 * HEADER.encode() + bytes.fromhex("01 01 02 10 70656572") + bytes(32) + bytes([7]) * 64
+    )
+    assert ParachainBlockData.decode(full.encode()) == full
+    with pytest.raises(ScaleError, match="scheduling proof"):
+        ParachainBlockData(1, (BLOCK,), PROOF, scheduling_proof=proof).encode()
+    with pytest.raises(ScaleError):
+        ParachainBlockData(
+            2, (BLOCK,), PROOF, scheduling_proof=SchedulingProof((HEADER,) * 9, HEADER, None)
+        ).encode()
+
+
 def test_version_3_carries_additional_data() -> None:
     data = ParachainBlockData(3, (BLOCK, BLOCK), PROOF, ({"polkadot/relay_proof": b"entry"}, None))
     encoded = data.encode()
     assert encoded.startswith(VERSIONED_PREFIX + b"\x03")
     assert encoded.endswith(
-        bytes.fromhex("0000 08 01 04 50 706f6c6b61646f742f72656c61795f70726f6f66 14") + b"entry\x00"
+        EMPTY_PROOF + bytes.fromhex("08 01 04 50 706f6c6b61646f742f72656c61795f70726f6f66 14") + b"entry\x00"
     )
     assert ParachainBlockData.decode(encoded) == data
-    with pytest.raises(ScaleError, match="additional data"):
-        ParachainBlockData(1, (BLOCK,), PROOF, (None,)).encode()
+    for version in (0, 1, 2):
+        with pytest.raises(ScaleError, match="additional data"):
+            ParachainBlockData(version, (BLOCK,), PROOF, (None,)).encode()
 
 
-def test_a_scheduling_proof_is_refused_not_skipped() -> None:
-    encoded = ParachainBlockData(3, (BLOCK,), PROOF).encode()
-    assert encoded.endswith(b"\x00\x00\x00")
-    with pytest.raises(ScaleError, match="scheduling"):
-        ParachainBlockData.decode(encoded[:-3] + b"\x00\x01\x00")
+def relay_header(parent: bytes, number: int) -> Header:
+    return Header(parent, number, bytes(32), bytes(32))
 
 
-@pytest.mark.parametrize(
-    "version, reason", [(2, "not modelled"), (4, "unknown"), (0, "unknown"), (255, "unknown")]
-)
-def test_other_versions_are_refused(version: int, reason: str) -> None:
-    with pytest.raises(ScaleError, match=reason):
+def test_a_scheduling_proof_leads_from_the_scheduling_parent_to_the_relay_parent() -> None:
+    internal = relay_header(bytes([1]) * 32, 5)
+    middle = relay_header(internal.hash(), 6)
+    newest = relay_header(middle.hash(), 7)
+    extension = ValidationParamsExtensionV3(internal.hash(), newest.hash())
+    proof = SchedulingProof((newest, middle), internal, None)
+    check_scheduling_proof(proof, extension, 2)
+    check_scheduling_proof(
+        SchedulingProof((), internal, None), replace(extension, scheduling_parent=internal.hash()), 0
+    )
+    check_scheduling_proof(EMPTY, None, 2)
+    wrong = [
+        (proof, None, 2, "without a scheduling parent"),
+        (proof, extension, 1, "2 headers, the runtime asks for 1"),
+        (EMPTY, extension, 2, "0 headers"),
+        (replace(proof, header_chain=(middle, newest)), extension, 2, "no chain"),
+        (replace(proof, internal_scheduling_parent_header=newest), extension, 2, "no chain"),
+        (proof, replace(extension, scheduling_parent=middle.hash()), 2, "no chain"),
+        (proof, replace(extension, relay_parent=middle.hash()), 2, "not where"),
+    ]
+    for bad, of, offset, why in wrong:
+        with pytest.raises(InvalidBlock, match=why):
+            check_scheduling_proof(bad, of, offset)
+
+
+@pytest.mark.parametrize("version", [4, 0, 255])
+def test_other_versions_are_refused(version: int) -> None:
+    with pytest.raises(ScaleError, match="unknown"):
         ParachainBlockData.decode(VERSIONED_PREFIX + bytes([version]) + bytes(100))
     if version:
-        with pytest.raises(ScaleError, match=reason):
+        with pytest.raises(ScaleError, match="unknown"):
             ParachainBlockData(version, (BLOCK,), PROOF).encode()
 
 
@@ -171,6 +227,7 @@ def test_trailing_bytes_after_a_payload() -> None:
     for data in (
         ParachainBlockData(0, (BLOCK,), PROOF),
         ParachainBlockData(1, (), ()),
+        ParachainBlockData(2, (), ()),
         ParachainBlockData(3, (), ()),
     ):
         encoded = data.encode()
