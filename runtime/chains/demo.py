@@ -15,6 +15,7 @@ from runtime.executive import Executive
 from runtime.pallets.assets import Assets
 from runtime.pallets.aura import Aura
 from runtime.pallets.balances import Balances
+from runtime.pallets.evm_messaging import EvmMessaging
 from runtime.pallets.lookout import Lookout
 from runtime.pallets.mailbox import RECIPIENT, Mailbox
 from runtime.pallets.parachain_info import ParachainInfo
@@ -61,6 +62,7 @@ state_query = StateQuery(
     system, parachain_info, parachain_system, balances, heads=state_messaging, deposit=QUERY_DEPOSIT
 )
 lookout = Lookout(state_query)
+evm_messaging = EvmMessaging(parachain_info, state_messaging)
 
 pallets = Pallets(
     {
@@ -74,6 +76,7 @@ pallets = Pallets(
         51: mailbox,
         52: state_query,
         53: assets,
+        54: evm_messaging,
         55: lookout,
     },
     events=system,
