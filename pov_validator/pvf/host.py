@@ -341,6 +341,7 @@ class PvfHost:
         configuration = Configure(
             str(self._cache),
             params.memory_pages,
+            params.stack_logical_max,
             params.stack_native_max,
             params.bulk_memory,
             params.code_bomb_limit,

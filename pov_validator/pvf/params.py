@@ -2,7 +2,7 @@
 
 Follows ``ExecutorParams`` of ``polkadot-primitives`` and the limits of the node's PVF host [polkadot-pvf]. Sizes are
 in bytes, memory in pages of 64 KiB, times in seconds of CPU time. Not modelled: parameters that change between
-sessions (a `PvfHost` has one set), ``StackLogicalMax`` beyond being read.
+sessions: a `PvfHost` has one set.
 """
 
 from __future__ import annotations

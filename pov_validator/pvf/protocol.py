@@ -125,6 +125,7 @@ class Configure(Variant):
     cache: str
     """Directory of compiled code."""
     memory_pages: U32
+    stack_values: U32
     stack: U64
     bulk_memory: bool
     code_bomb_limit: U64

@@ -100,6 +100,7 @@ class Worker:
             interruptible=True,
             bulk_memory=configuration.bulk_memory,
             stack=configuration.stack,
+            stack_values=configuration.stack_values,
             cpu_time=True,
         )
         self._loaded: dict[int, WasmRuntime] = {}

@@ -24,6 +24,7 @@ from host_functions.errors import PileusError
 from host_functions.executor.directories import ENVIRONMENT, cache_directory
 from host_functions.executor.wasm.engine import EngineConfig, engine_for, gate_for
 from host_functions.executor.wasm.errors import InvalidCode
+from host_functions.executor.wasm.stack_meter import metered
 from runtime.primitives.hashing import blake2_256
 
 __all__ = ["CompileCache", "UnsafeCache", "compile_module"]
@@ -106,6 +107,8 @@ def compile_module(config: EngineConfig, code: bytes) -> wasmtime.Module:
     """Compile without a cache. Raises `InvalidCode` for what is not valid, or uses more than a guest may."""
     try:
         wasmtime.Module.validate(gate_for(config), code)
+        if config.stack_values is not None:
+            code = metered(code, config.stack_values)
         return wasmtime.Module(engine_for(config), code)
     except wasmtime.WasmtimeError as error:
         raise InvalidCode(f"the engine refuses the code: {_first_lines(str(error))}") from None

@@ -1,9 +1,9 @@
 """The wasmtime engine: which Wasm is accepted, how it is compiled, and the clock that stops it.
 
 What Polkadot's executor refuses is refused here: SIMD, bulk memory, reference types, multiple values, and
-everything younger; NaNs are canonical, so a float cannot tell machines apart [pvf-executor]. Not modelled:
-the instrumented limit of 65,536 *values* on the stack. `EngineConfig.stack` bounds bytes instead, so a guest
-that recurses that deep stops at another depth than on Polkadot.
+everything younger; NaNs are canonical, so a float cannot tell machines apart [pvf-executor]. The stack is limited
+in bytes, and, where guests are not trusted, first in values, which are the same everywhere
+(`EngineConfig.stack_values`).
 """
 
 from __future__ import annotations
@@ -73,6 +73,9 @@ class EngineConfig:
     """Whether guests may use the bulk memory instructions: the executor parameter ``WasmExtBulkMemory``."""
     stack: int = MAX_WASM_STACK
     """Bytes of stack a guest may use. More than `MAX_WASM_STACK` needs a thread that has them."""
+    stack_values: int | None = None
+    """Values a guest may have on its stack, which it then counts itself; ``None`` for no such limit. Measuring the code
+    takes about as long as compiling it."""
     cpu_time: bool = False
     """Whether timeouts count the process's CPU time instead of the time that passes, so that a busy machine does not
     shorten them. For processes that do nothing else than to run one guest."""
@@ -81,8 +84,9 @@ class EngineConfig:
     def identifier(self) -> str:
         """Part of the key of compiled code: the engine's version and every setting that changes the code."""
         accepted = "-bulk" if self.bulk_memory else ""
+        metered = "" if self.stack_values is None else f"-stack{self.stack_values}"
         kind = "interruptible" if self.interruptible else "plain"
-        return f"wasmtime-{version('wasmtime')}-{kind}{accepted}-1"
+        return f"wasmtime-{version('wasmtime')}-{kind}{accepted}{metered}-1"
 
 
 def _config(config: EngineConfig, *, multi_memory: bool) -> wasmtime.Config:

@@ -37,6 +37,7 @@ from host_functions.executor.wasm.heap import NODE_HEAP, PAGE, HeapAllocStrategy
 from host_functions.executor.wasm.helper import Helper, hashes_are_pure
 from host_functions.executor.wasm.marshal import binding_of
 from host_functions.executor.wasm.memory import GuestFault, RawMemory, StockMemory
+from host_functions.executor.wasm.stack_meter import HEIGHT_EXPORT
 from host_functions.executor.wasm.style import calling_style
 from host_functions.executor.wasm.version import decode_runtime_version, embedded_version
 from host_functions.tracing.observe import observed
@@ -165,8 +166,22 @@ class WasmRuntime:
             raise InvalidCode(f"{execution.entry_point} is no function")
         length = len(execution.argument)
         arguments = (*self._placed(execution, exports, store), length) if self._legacy else (length,)
-        packed = int(function(store, *map(_signed, arguments)))
+        try:
+            packed = int(function(store, *map(_signed, arguments)))
+        except wasmtime.Trap as trap:
+            self._explain(trap, exports, store)
+            raise
         return memory.read(packed & LOW, packed >> 32 & LOW)
+
+    def _explain(
+        self, trap: wasmtime.Trap, exports: wasmtime._instance.InstanceExports, store: wasmtime.Store
+    ) -> None:
+        """Raise the reason behind a trap that the guest's own stack count made; do nothing for others."""
+        limit, height = self._config.stack_values, exports.get(HEIGHT_EXPORT)
+        if limit is None or trap.trap_code is not wasmtime.TrapCode.UNREACHABLE:
+            return
+        if isinstance(height, wasmtime.Global) and int(height.value(store)) & LOW > limit:
+            raise GuestFault(f"the stack is full: more than {limit} values") from None
 
     def _placed(
         self, execution: Execution, exports: wasmtime._instance.InstanceExports, store: wasmtime.Store
