@@ -51,6 +51,7 @@ def build_app() -> typer.Typer:
         scale_decode,
         trace,
         trie_root,
+        verdicts,
     )
 
     app = typer.Typer(
@@ -69,6 +70,7 @@ def build_app() -> typer.Typer:
     povs.command("validate")(pov.pov_validate)
     povs.command("inspect")(pov.pov_inspect)
     app.command("trace")(trace.trace)
+    app.command("verdicts")(verdicts.verdicts)
     runtimes = _group(app, "runtime", "Real runtimes: Wasm blobs, alone or in a chain spec.")
     runtimes.command("inspect")(runtime_inspect.runtime_inspect)
     runtimes.command("call")(runtime_call.runtime_call)
