@@ -11,10 +11,11 @@ import pytest
 
 from host_functions.contexts import ValidationContext
 from host_functions.errors import MissingHostFunction
-from host_functions.executor.wasm import WasmRuntime
+from host_functions.executor.wasm import CallingStyle, WasmRuntime
 from host_functions.interfaces import hashing
 from host_functions.interfaces.relay_chain_state import read_relay_state
 from host_functions.relay_state import RelayOwnState
+from pileus.testing.guests import relay_reader
 from pov_validator import Abstain, AbstainReason, Carried, Invalid, InvalidReason, OwnState, Valid
 from pov_validator.pvf import ExecKind, ExecutorParams, PossiblyInvalid, PvfHost, PvfRuntime
 
@@ -68,6 +69,19 @@ def test_worker_and_process_agree(guests: Any, host: PvfHost, answering: bytes, 
             outcomes.append((returned, relay.nodes(), relay.commitment(), relay.proof_size()))
         assert outcomes[0] == outcomes[1]
         assert outcomes[0][1]
+
+
+@pytest.mark.parametrize("style", list(CallingStyle), ids=lambda style: style.value)
+def test_either_calling_style(guests: Any, host: PvfHost, relay_node: Any, style: CallingStyle) -> None:
+    """Guests that allocate for themselves go through the same processes, with the same answers."""
+    code = relay_reader(style)
+    for key in (guests.relay_key, b"nothing here"):
+        outcomes = []
+        for runtime in (PvfRuntime(code, host), WasmRuntime(code)):
+            relay = RelayOwnState(relay_node(), guests.relay_root)
+            outcomes.append((runtime.call("run", key, ValidationContext(relay)), relay.nodes()))
+        assert outcomes[0] == outcomes[1]
+    assert outcomes[0][0] == b"\xff" * 8
 
 
 def test_a_pruned_relay_node_abstains(guests: Any, host: PvfHost, careless: bytes, relay_node: Any) -> None:
