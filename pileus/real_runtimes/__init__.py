@@ -1,5 +1,6 @@
 """Chains made of real runtimes: a raw chain spec becomes a running parachain that authors, imports and validates."""
 
+from pileus.real_runtimes.bare_genesis import bare_spec as bare_spec
 from pileus.real_runtimes.model_relay import ModelRelay as ModelRelay
 from pileus.real_runtimes.parachain import RealParachain as RealParachain
 from pileus.real_runtimes.real_relay import RealRelay as RealRelay

@@ -18,6 +18,8 @@ from runtime.primitives.scale import account_id, u8, u32, vec
 
 __all__ = ["NoAuthorSlot", "with_author", "with_balances"]
 
+MAPPINGS: Final = ("MappingWithDeposit", "Mapping")
+"""What the map from author ids to accounts has been called, newest first."""
 AUTHOR_KEY: Final = 32
 ALL_PERCENT: Final = 100
 MANY: Final = 1_000
@@ -49,8 +51,10 @@ def with_author(genesis: Storage, metadata: Metadata, public_key: bytes) -> Stor
     for pallet in ("Aura", "AuraExt"):
         if pallet in metadata.pallets:  # whose storage older runtimes may leave out of their metadata
             top[storage_prefix(pallet, "Authorities")] = _authorities.encode((public_key,))
-    if metadata.has_item("AuthorMapping", "MappingWithDeposit"):
-        top = _with_nimbus_author(top, metadata, public_key)
+    for item in MAPPINGS:
+        if metadata.has_item("AuthorMapping", item):
+            top = _with_nimbus_author(top, metadata, item, public_key)
+            break
     return Storage(top, genesis.children)
 
 
@@ -82,17 +86,17 @@ def with_balances(genesis: Storage, metadata: Metadata, balances: Mapping[bytes,
 
 
 def _with_nimbus_author(
-    genesis: Mapping[bytes, bytes], metadata: Metadata, public_key: bytes
+    genesis: Mapping[bytes, bytes], metadata: Metadata, item: str, public_key: bytes
 ) -> dict[bytes, bytes]:
     """One author id gives way to ours: its account keeps its place among the candidates."""
     top = dict(genesis)
-    prefix = metadata.storage_key("AuthorMapping", "MappingWithDeposit")
+    prefix = metadata.storage_key("AuthorMapping", item)
     mapped = sorted(key for key in top if key.startswith(prefix))
     if not mapped:
-        raise NoAuthorSlot("the genesis maps no author id to an account (AuthorMapping.MappingWithDeposit)")
+        raise NoAuthorSlot(f"the genesis maps no author id to an account (AuthorMapping.{item})")
     old_id = mapped[0][-AUTHOR_KEY:]
     registration = top.pop(mapped[0])
-    top[metadata.storage_key("AuthorMapping", "MappingWithDeposit", public_key)] = registration
+    top[metadata.storage_key("AuthorMapping", item, public_key)] = registration
     if metadata.has_item("AuthorMapping", "NimbusLookup"):
         lookup = metadata.storage_key("AuthorMapping", "NimbusLookup")
         top.update(

@@ -22,7 +22,7 @@ from pileus.relay_chain.real import AuthoredBlock
 from pileus.testing.transfers import collate_next
 from runtime.primitives.scale import u32
 
-__all__ = ["RealPair"]
+__all__ = ["RealPair", "metadata_of_spec"]
 
 ENDOWMENT: Final = 10**18
 APPLIED: Final = b"\x00\x00"
@@ -47,7 +47,7 @@ class RealPair:
         self.signer = Sr25519Signer(Keypair.from_uri("//Alice"))
         """Who has the money, and the relay chain's sudo key if it has one."""
         self.para = RealParachain.from_spec(para_spec, cache=cache, balances={self.signer.account: ENDOWMENT})
-        self.relay_metadata = _metadata(relay_spec, cache)
+        self.relay_metadata = metadata_of_spec(relay_spec, cache)
         storage = with_balances(relay_spec.genesis, self.relay_metadata, {self.signer.account: ENDOWMENT})
         changes = dict(relay_changes or {})
         if self.relay_metadata.has_item("Sudo", "Key"):
@@ -113,7 +113,8 @@ class RealPair:
         return collation
 
 
-def _metadata(spec: ChainSpec, cache: CompileCache | None) -> Metadata:
+def metadata_of_spec(spec: ChainSpec, cache: CompileCache | None = None) -> Metadata:
+    """Metadata of the runtime in a genesis. Raises `ValueError` if there is none."""
     code = spec.code
     if code is None:
         raise ValueError("the relay chain's genesis has no runtime")
