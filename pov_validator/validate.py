@@ -3,7 +3,7 @@
 Follows ``validate_candidate_exhaustive`` of the node's candidate validation [polkadot-candidate-validation]: encoded
 PoV size, PoV hash, code hash, persisted validation data, decompression, execution, then the hashes of what came out.
 Deadlines and memory limits are the runtime's: give a `pov_validator.pvf.PvfRuntime` for code that is not trusted. Not
-modelled here: the session and core index checks of backing, UMP signals.
+modelled here: what only backers check, which is `pov_validator.roles`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from host_functions.errors import (
     WitnessMissing,
 )
 from host_functions.executor import Runtime
+from host_functions.interfaces.crypto import sr25519_verify
 from pov_validator.pvf.errors import PossiblyInvalid, PreparationFailed, WorkerFailure
 from pov_validator.pvf.runtime import PvfRuntime
 from pov_validator.relay_source import RelayStateSource, carries_additional_data
@@ -30,10 +31,12 @@ from runtime.primitives.errors import ScaleError
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import (
     CandidateDescriptor,
+    CandidateDescriptorV1,
     PersistedValidationData,
     PoV,
     ValidationParams,
     ValidationResult,
+    collator_signature_payload,
 )
 
 __all__ = [
@@ -145,6 +148,11 @@ def _check_descriptor(
             f"the para's code hash is 0x{registered_code_hash.hex()}, "
             f"the descriptor says 0x{descriptor.validation_code_hash.hex()}",
         )
+    if isinstance(descriptor, CandidateDescriptorV1) and not _is_signed(descriptor):
+        return Invalid(
+            InvalidReason.BAD_SIGNATURE,
+            f"the signature of collator 0x{descriptor.collator.hex()} does not verify",
+        )
     if pvd.hash() != descriptor.persisted_validation_data_hash:
         return Invalid(
             InvalidReason.BAD_PARENT,
@@ -152,6 +160,17 @@ def _check_descriptor(
             f"the descriptor says 0x{descriptor.persisted_validation_data_hash.hex()}",
         )
     return None
+
+
+def _is_signed(descriptor: CandidateDescriptorV1) -> bool:
+    payload = collator_signature_payload(
+        descriptor.relay_parent,
+        descriptor.para_id,
+        descriptor.persisted_validation_data_hash,
+        descriptor.pov_hash,
+        descriptor.validation_code_hash,
+    )
+    return sr25519_verify(descriptor.signature, payload, descriptor.collator)
 
 
 def _execute(

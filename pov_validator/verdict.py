@@ -40,10 +40,9 @@ class InvalidReason(Enum):
     """``validate_block`` took longer than the role of this validator allows."""
     INVALID_SESSION_INDEX = "InvalidSessionIndex"
     """Backing: the descriptor names another session than the relay parent's."""
-    INVALID_CORE_INDEX = "InvalidCoreIndex"
-    """Backing: the descriptor names a core that its para is not assigned to."""
     INVALID_UMP_SIGNALS = "InvalidUMPSignals"
-    """Backing: the signals behind the separator of upward messages do not decode, repeat, or select another core."""
+    """Backing: the signals behind the separator of upward messages do not decode, repeat, or select another core than
+    the descriptor names, or the descriptor's version is unknown."""
     BAD_SIGNATURE = "BadSignature"
     """The collator's signature in a version 1 descriptor."""
     ERASURE_ROOT_MISMATCH = "ErasureRootMismatch"

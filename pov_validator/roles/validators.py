@@ -21,6 +21,7 @@ from pov_validator.erasure import ErasureChunk, erasure_root, obtain_chunks
 from pov_validator.relay_source import RelayStateSource
 from pov_validator.roles.judgement import Judgement, Role, Watching, relay_proof_bytes
 from pov_validator.roles.recovery import BadEncoding, Unavailable, recover
+from pov_validator.ump_signals import DEFAULT_CLAIM_QUEUE_OFFSET, UMPSignalsError, check_ump_signals
 from pov_validator.validate import validate_candidate
 from pov_validator.verdict import Abstain, AbstainReason, Invalid, InvalidReason, Valid, Verdict
 from runtime.primitives.parachain import (
@@ -53,6 +54,8 @@ class RelayParentFacts:
     """The cores assigned to the para, ascending."""
     validators: int
     """Size of the session's validator set, for which the data is encoded."""
+    claim_queue: Mapping[int, tuple[int, ...]] | None = None
+    """The para's cores by offset in the claim queue; ``None`` if they are `cores` at offset 0 and none later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,16 @@ def judge_as_backer(
     A valid candidate is encoded before it is backed: what the later roles recover must be what the descriptor
     commits to. ``make_pov_available``.
     """
-    refusal = _check_assignment(candidate.descriptor, facts)
+    refusal = _check_session(candidate.descriptor, facts)
     if refusal is not None:
         return Judgement(Role.BACKER, refusal, len(pov.encode()), relay_proof_bytes(pov))
     available = AvailableData(pov, pvd)
     judgement = _judge(Role.BACKER, candidate.to_plain(), available, codes, relay_state, facts.code_hash)
     if not isinstance(judgement.verdict, Valid):
         return judgement
+    refusal = _check_signals(candidate, facts)
+    if refusal is not None:
+        return replace(judgement, verdict=refusal)
     encoded = _encode(facts.validators, available)
     if isinstance(encoded, Abstain):
         return replace(judgement, verdict=encoded)
@@ -120,7 +126,7 @@ def judge_as_dispute_participant(
     return _recover_and_judge(Role.DISPUTE_PARTICIPANT, receipt, recovery, codes, relay_state)
 
 
-def _check_assignment(descriptor: CandidateDescriptor, facts: RelayParentFacts) -> Invalid | None:
+def _check_session(descriptor: CandidateDescriptor, facts: RelayParentFacts) -> Invalid | None:
     """What only a version 2 descriptor says, and only a backer checks."""
     if not isinstance(descriptor, CandidateDescriptorV2):
         return None
@@ -129,11 +135,16 @@ def _check_assignment(descriptor: CandidateDescriptor, facts: RelayParentFacts) 
             InvalidReason.INVALID_SESSION_INDEX,
             f"session {descriptor.session_index}, the relay parent's is {facts.session_index}",
         )
-    if descriptor.core_index not in facts.cores:
-        return Invalid(
-            InvalidReason.INVALID_CORE_INDEX,
-            f"core {descriptor.core_index}, assigned to para {descriptor.para_id} are {list(facts.cores)}",
-        )
+    return None
+
+
+def _check_signals(candidate: CommittedCandidateReceipt, facts: RelayParentFacts) -> Invalid | None:
+    """The signals among the upward messages, and the core that follows from them."""
+    claim_queue = facts.claim_queue or {DEFAULT_CLAIM_QUEUE_OFFSET: facts.cores}
+    try:
+        check_ump_signals(candidate.descriptor, candidate.commitments.upward_messages, claim_queue)
+    except UMPSignalsError as error:
+        return Invalid(InvalidReason.INVALID_UMP_SIGNALS, str(error))
     return None
 
 

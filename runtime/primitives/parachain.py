@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from runtime.primitives.errors import ScaleError
@@ -393,8 +393,29 @@ class CandidateDescriptorV2(Struct):
 CandidateDescriptor: TypeAlias = CandidateDescriptorV1 | CandidateDescriptorV2
 
 
+class DescriptorVersion(Enum):
+    """What a descriptor is to who judges it."""
+
+    V1 = 1
+    V2 = 2
+    UNKNOWN = 0
+    """The reserved bytes are zero, and the version is none that is known: nobody may accept it."""
+
+
+def descriptor_version(descriptor: CandidateDescriptor) -> DescriptorVersion:
+    """The version of a descriptor, as ``CandidateDescriptorV2::version`` tells it from the bytes.
+
+    A version 1 descriptor whose key and signature happen to be zero where the reserved bytes are is none.
+    """
+    if isinstance(descriptor, CandidateDescriptorV1):
+        return DescriptorVersion.V1
+    if any(descriptor.reserved1) or any(descriptor.reserved2):
+        return DescriptorVersion.V1
+    return DescriptorVersion.UNKNOWN if descriptor.version else DescriptorVersion.V2
+
+
 class CandidateDescriptorCodec(Codec[CandidateDescriptor]):
-    """Both versions, which share their length: version 2 if version byte and reserved bytes are zero."""
+    """Both versions, which share their length: version 1 if one of the reserved bytes of version 2 is not zero."""
 
     __slots__ = ()
 
@@ -408,7 +429,7 @@ class CandidateDescriptorCodec(Codec[CandidateDescriptor]):
 
     def decode_prefix(self, data: bytes, offset: int = 0) -> tuple[CandidateDescriptor, int]:
         descriptor, end = CandidateDescriptorV2.decode_prefix(data, offset)
-        if descriptor.version == 0 and not any(descriptor.reserved1) and not any(descriptor.reserved2):
+        if not any(descriptor.reserved1) and not any(descriptor.reserved2):
             return descriptor, end
         return CandidateDescriptorV1.decode_prefix(data, offset)
 

@@ -20,6 +20,7 @@ from runtime.primitives.parachain import (
     CandidateDescriptorV2,
     CandidateReceipt,
     CommittedCandidateReceipt,
+    DescriptorVersion,
     InboundDownwardMessage,
     InboundHrmpMessage,
     OutboundHrmpMessage,
@@ -31,6 +32,7 @@ from runtime.primitives.parachain import (
     ValidationParamsExtensionV3,
     ValidationResult,
     candidate_descriptor,
+    descriptor_version,
     mqc_head,
     split_upward_messages,
     ump_signal,
@@ -130,7 +132,14 @@ def test_descriptors_share_their_length_and_are_told_apart() -> None:
     assert len(V1.encode()) == len(V2.encode()) == 292
     for descriptor in (V1, V2):
         assert candidate_descriptor.decode(descriptor.encode()) == descriptor
-    assert isinstance(candidate_descriptor.decode(replace(V2, version=1).encode()), CandidateDescriptorV1)
+    assert descriptor_version(V1) is DescriptorVersion.V1
+    assert descriptor_version(V2) is DescriptorVersion.V2
+    unknown = candidate_descriptor.decode(replace(V2, version=1).encode())
+    assert descriptor_version(unknown) is DescriptorVersion.UNKNOWN
+    for reserved in ({"reserved1": bytes(24) + b"\x01"}, {"reserved2": b"\x01" + bytes(63)}):
+        filled = replace(V2, **reserved)  # type: ignore[arg-type]
+        assert descriptor_version(filled) is DescriptorVersion.V1
+        assert isinstance(candidate_descriptor.decode(filled.encode()), CandidateDescriptorV1)
     assert V2.encode()[36:43] == bytes.fromhex("00 0500 4d000000")
 
 

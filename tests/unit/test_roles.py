@@ -212,7 +212,7 @@ def test_a_judgement_says_what_it_took() -> None:
     "changes, expected",
     [
         ({"session_index": 4}, InvalidReason.INVALID_SESSION_INDEX),
-        ({"core_index": 0}, InvalidReason.INVALID_CORE_INDEX),
+        ({"core_index": 0}, InvalidReason.INVALID_UMP_SIGNALS),
         ({"erasure_root": bytes(32)}, InvalidReason.ERASURE_ROOT_MISMATCH),
         ({"validation_code_hash": bytes(32)}, InvalidReason.CODE_HASH_MISMATCH),
     ],
