@@ -40,7 +40,7 @@ from pileus.relay_chain.node import RelayNode
 from pileus.relay_chain.sessions import SessionInfo, Sessions
 from pileus.relay_chain.state import StateDatabase
 from pileus.relay_chain.statements import BackedCandidate, SigningContext
-from pileus.relay_chain.storage import RelayState, RelayStateBuilder
+from pileus.relay_chain.storage import HrmpChannel, RelayState, RelayStateBuilder
 from pileus.relay_chain.tree import BlockTree, NotViable, UnknownRelayBlock
 from pov_validator.roles import RelayParentFacts
 from runtime.primitives.parachain import AvailableData, CommittedCandidateReceipt
@@ -120,6 +120,7 @@ class RelayChain:
         """Whether a finalized block has included a candidate that a dispute found invalid: parachains stop."""
         self._approvals: dict[tuple[bytes, bytes], Approval] = {}
         self._downward: list[tuple[int, bytes]] = []
+        self._channels: list[tuple[int, int, HrmpChannel]] = []
         entries = genesis_entries(config, [validator.keypair.public_key for validator in validators], paras)
         header = genesis_header(database.commit(database.layout.empty_root, entries))
         self.tree = BlockTree(RelayBlock(header, header.hash(), config.genesis_slot, (), (), ()))
@@ -233,9 +234,33 @@ class RelayChain:
         return outcome
 
     def queue_downward_message(self, para_id: int, message: bytes) -> None:
-        """Send a message to a para with the next block. Raises `UnknownPara`."""
+        """Send a message to a para with the next block. Raises `UnknownPara`, and `ValueError` if it is too large."""
         self._core(para_id)
+        if len(message) > self.config.max_downward_message_size:
+            raise ValueError(
+                f"ExceedsMaxMessageSize: {len(message)} bytes, allowed are {self.config.max_downward_message_size}"
+            )
         self._downward.append((para_id, message))
+
+    def open_hrmp_channel(
+        self,
+        sender: int,
+        recipient: int,
+        *,
+        max_capacity: int = 1000,
+        max_total_size: int = 102_400,
+        max_message_size: int = 102_400,
+    ) -> None:
+        """Open a channel with the next block, at the limits that Polkadot has. Sizes are in bytes.
+
+        Raises `UnknownPara`, and `ValueError` for a channel to oneself.
+        """
+        if sender == recipient:
+            raise ValueError(f"a channel from para {sender} to itself")
+        for para_id in (sender, recipient):
+            self._core(para_id)
+        limits = HrmpChannel(max_capacity, max_total_size, max_message_size, 0, 0, None, 0, 0)
+        self._channels.append((sender, recipient, limits))
 
     def build_block(
         self,
@@ -263,11 +288,15 @@ class RelayChain:
         self._initialize(state, parent_block, slot)
         included, waiting = self._settle_pending(parent_block)
         for candidate in included:
-            enact_candidate(candidate, self.block(candidate.descriptor.relay_parent), state)
+            relay_parent = self.block(candidate.descriptor.relay_parent)
+            enact_candidate(candidate, relay_parent, state, parent_block.number + 1)
         backed, refused = self._choose(candidates, state, parent_block, waiting)
         for para_id, message in self._downward:
             state.queue_downward_message(para_id, message, sent_at=parent_block.number + 1)
         self._downward.clear()
+        for sender, recipient, limits in self._channels:
+            state.open_hrmp_channel(sender, recipient, limits)
+        self._channels.clear()
 
         authors = self.sessions.info(self.config.epoch_at(slot)).validators
         author = slot % len(authors)
@@ -466,7 +495,7 @@ class RelayChain:
                 check_candidate(receipt, state, allowed, occupied, core_of=self.core_of, config=self.config)
                 self._check_backing(candidate)
             except CandidateRefused as error:
-                refused.append(Refusal(receipt, error.reason, error.detail))
+                refused.append(Refusal(receipt, error.reason, error.detail, error.criterion))
                 continue
             occupied.append(receipt)
             backed[self.core_of[receipt.descriptor.para_id]] = candidate

@@ -49,6 +49,8 @@ class RelayChainConfig:
     host: AbridgedHostConfiguration = field(default_factory=host_configuration)
     max_pov_size: int = 10 * 1024 * 1024
     """Bytes of an encoded PoV. In the host configuration of a real chain, beyond its abridged prefix."""
+    max_downward_message_size: int = 51_200
+    """Bytes of a message from the relay chain."""
     genesis_slot: int = 280_000_000
     """Slot of the genesis block. Slots are numbered from 1970, so this one begins in March 2023."""
     epoch_length: int = 10

@@ -71,9 +71,9 @@ class RelayChainInProcessInterface:
     def retrieve_all_inbound_hrmp_channel_contents(
         self, para_id: int, relay_parent: bytes
     ) -> Mapping[int, tuple[InboundHrmpMessage, ...]]:
-        """Always empty: the model opens no HRMP channels."""
-        self.chain.state(self.chain.block(relay_parent))
-        return {}
+        """With an entry for each channel, empty ones too."""
+        state = self.chain.state(self.chain.block(relay_parent))
+        return {sender: state.hrmp_messages(sender, para_id) for sender in state.hrmp_senders(para_id)}
 
     def validators(self, relay_parent: bytes) -> tuple[bytes, ...]:
         session = self.chain.session_of(self.chain.block(relay_parent))

@@ -4,9 +4,8 @@ Follows ``runtime/parachains/src/inclusion`` and ``paras_inherent`` [polkadot-in
 ``verify_backed_candidate`` and of the candidate's outputs, and ``enact_candidate``. A candidate backed in block N is
 pending availability; with every validator reporting its chunk, it is included in block N + 1.
 
-Not modelled: the storage of candidates pending availability (a block has them beside its state), HRMP channels (none
-can be opened, so outbound messages are refused), code upgrades (refused), the queue behind upward messages (they count
-as dispatched at once), elastic scaling.
+Not modelled: the storage of candidates pending availability (a block has them beside its state), code upgrades
+(refused), the queue behind upward messages (they count as dispatched at once), elastic scaling.
 """
 
 from __future__ import annotations
@@ -16,17 +15,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 from host_functions.errors import PileusError
+from pileus.relay_chain.acceptance import Criterion, check_outputs
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.genesis import RelayChainConfig
 from pileus.relay_chain.storage import RelayState, RelayStateBuilder
+from pov_validator.ump_signals import DEFAULT_CLAIM_QUEUE_OFFSET, UMPSignalsError, check_ump_signals
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import (
-    AbridgedHostConfiguration,
-    CandidateCommitments,
     CandidateDescriptorV2,
     CommittedCandidateReceipt,
     PersistedValidationData,
-    split_upward_messages,
 )
 
 __all__ = ["CandidateRefused", "Refusal", "RefusalReason", "check_candidate", "enact_candidate"]
@@ -40,12 +38,13 @@ class RefusalReason(Enum):
     DISALLOWED_RELAY_PARENT = "DisallowedRelayParent"
     """The relay parent is not an ancestor, or too old."""
     INVALID_ASSIGNMENT = "InvalidAssignment"
-    """The descriptor names another core or session than the para has."""
+    """The descriptor names another core or session than the para has, or its signals break the rules."""
     VALIDATION_DATA_HASH_MISMATCH = "ValidationDataHashMismatch"
     """The candidate is not about the para's current head at its relay parent."""
     INVALID_VALIDATION_CODE_HASH = "InvalidValidationCodeHash"
     PARA_HEAD_MISMATCH = "ParaHeadMismatch"
     HEAD_DATA_TOO_LARGE = "HeadDataTooLarge"
+    NEW_CODE_TOO_LARGE = "NewCodeTooLarge"
     PREMATURE_CODE_UPGRADE = "PrematureCodeUpgrade"
     INVALID_UPWARD_MESSAGES = "InvalidUpwardMessages"
     INCORRECT_DOWNWARD_MESSAGE_HANDLING = "IncorrectDownwardMessageHandling"
@@ -62,10 +61,12 @@ class RefusalReason(Enum):
 class CandidateRefused(PileusError):
     """A candidate cannot be backed in this block. The block itself is fine without it."""
 
-    def __init__(self, reason: RefusalReason, detail: str) -> None:
-        super().__init__(f"{reason.value}: {detail}")
+    def __init__(self, reason: RefusalReason, detail: str, criterion: Criterion | None = None) -> None:
+        name = reason.value if criterion is None else criterion.value
+        super().__init__(f"{name}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.criterion = criterion
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class Refusal:
     candidate: CommittedCandidateReceipt
     reason: RefusalReason
     detail: str
+    criterion: Criterion | None = None
+    """Which of the acceptance criteria its outputs violate, if that is the reason."""
 
 
 def check_candidate(
@@ -108,14 +111,19 @@ def check_candidate(
             f"0x{descriptor.relay_parent.hex()} is not one of the last {len(allowed_relay_parents)} blocks",
         )
     session_index = config.epoch_at(relay_parent.slot)
-    if isinstance(descriptor, CandidateDescriptorV2) and (
-        descriptor.core_index != core_of[para_id] or descriptor.session_index != session_index
-    ):
+    if isinstance(descriptor, CandidateDescriptorV2) and descriptor.session_index != session_index:
         raise CandidateRefused(
             RefusalReason.INVALID_ASSIGNMENT,
-            f"core {descriptor.core_index} in session {descriptor.session_index} is claimed, "
-            f"assigned is core {core_of[para_id]} in session {session_index}",
+            f"session {descriptor.session_index} is claimed, the relay parent's is {session_index}",
         )
+    try:
+        check_ump_signals(
+            descriptor,
+            candidate.commitments.upward_messages,
+            {DEFAULT_CLAIM_QUEUE_OFFSET: (core_of[para_id],)},
+        )
+    except UMPSignalsError as error:
+        raise CandidateRefused(RefusalReason.INVALID_ASSIGNMENT, str(error)) from None
     pvd = PersistedValidationData(head, relay_parent.number, relay_parent.state_root, config.max_pov_size)
     if pvd.hash() != descriptor.persisted_validation_data_hash:
         raise CandidateRefused(
@@ -127,66 +135,21 @@ def check_candidate(
             RefusalReason.INVALID_VALIDATION_CODE_HASH,
             f"0x{descriptor.validation_code_hash.hex()} is not the code of para {para_id}",
         )
-    _check_outputs(candidate, state, relay_parent.number)
+    violation = check_outputs(candidate, state, relay_parent.number)
+    if violation is not None:
+        raise CandidateRefused(
+            RefusalReason(violation.criterion.error), violation.detail, violation.criterion
+        )
     return pvd
 
 
-def _check_outputs(candidate: CommittedCandidateReceipt, state: RelayState, relay_parent_number: int) -> None:
-    """The outputs against the limits in force. ``check_validation_outputs``."""
-    outputs = candidate.commitments
-    limits = state.host_configuration()
-    if blake2_256(outputs.head_data) != candidate.descriptor.para_head:
-        raise CandidateRefused(
-            RefusalReason.PARA_HEAD_MISMATCH, "the head data do not hash to the descriptor's"
-        )
-    if len(outputs.head_data) > limits.max_head_data_size:
-        raise CandidateRefused(
-            RefusalReason.HEAD_DATA_TOO_LARGE,
-            f"{len(outputs.head_data)} bytes, allowed are {limits.max_head_data_size}",
-        )
-    if outputs.new_validation_code is not None:
-        raise CandidateRefused(RefusalReason.PREMATURE_CODE_UPGRADE, "the model has no code upgrades")
-    _check_upward_messages(outputs, limits)
-    waiting = state.downward_messages(candidate.descriptor.para_id)
-    processed = outputs.processed_downward_messages
-    # The advancement rule: messages the candidate could have seen oblige it to process at least one.
-    stalled = not processed and any(message.sent_at <= relay_parent_number for message in waiting)
-    if processed > len(waiting) or stalled:
-        raise CandidateRefused(
-            RefusalReason.INCORRECT_DOWNWARD_MESSAGE_HANDLING,
-            f"{processed} of {len(waiting)} messages processed",
-        )
-    if outputs.horizontal_messages:
-        recipient = outputs.horizontal_messages[0].recipient
-        raise CandidateRefused(
-            RefusalReason.INVALID_OUTBOUND_HRMP, f"there is no channel to para {recipient}"
-        )
-    if outputs.hrmp_watermark > relay_parent_number:
-        raise CandidateRefused(
-            RefusalReason.HRMP_WATERMARK_MISHANDLING,
-            f"watermark {outputs.hrmp_watermark} is beyond relay parent {relay_parent_number}",
-        )
-
-
-def _check_upward_messages(outputs: CandidateCommitments, limits: AbridgedHostConfiguration) -> None:
-    messages, _ = split_upward_messages(outputs.upward_messages)
-    if len(messages) > limits.max_upward_message_num_per_candidate:
-        raise CandidateRefused(
-            RefusalReason.INVALID_UPWARD_MESSAGES,
-            f"{len(messages)} messages, allowed are {limits.max_upward_message_num_per_candidate}",
-        )
-    for message in messages:
-        if len(message) > limits.max_upward_message_size:
-            raise CandidateRefused(
-                RefusalReason.INVALID_UPWARD_MESSAGES,
-                f"a message of {len(message)} bytes, allowed are {limits.max_upward_message_size}",
-            )
-
-
 def enact_candidate(
-    candidate: CommittedCandidateReceipt, relay_parent: RelayBlock, state: RelayStateBuilder
+    candidate: CommittedCandidateReceipt, relay_parent: RelayBlock, state: RelayStateBuilder, number: int
 ) -> None:
-    """The candidate became available: its head is the para's head from now on, and its messages are done."""
+    """The candidate became available in block `number`: its head is the para's from now on, its messages count."""
     para_id = candidate.descriptor.para_id
-    state.note_new_head(para_id, candidate.commitments.head_data, relay_parent.number)
-    state.prune_downward_messages(para_id, candidate.commitments.processed_downward_messages)
+    outputs = candidate.commitments
+    state.prune_downward_messages(para_id, outputs.processed_downward_messages)
+    state.prune_hrmp_messages(para_id, outputs.hrmp_watermark)
+    state.queue_hrmp_messages(para_id, outputs.horizontal_messages, number)
+    state.note_new_head(para_id, outputs.head_data, relay_parent.number)

@@ -69,6 +69,12 @@ HRMP_CHANNEL_CONTENTS: Final = bytes.fromhex(
     "6a0da05ca59913bc38a8630590f2627cabe953bb90b08a3782523e6dcf0c086a"
 )
 """Hrmp::HrmpChannelContents(HrmpChannelId): Vec<InboundHrmpMessage>."""
+HRMP_CHANNEL_DIGESTS: Final = bytes.fromhex(
+    "6a0da05ca59913bc38a8630590f2627ce0e67da63472835bb0b737093a19ad4c"
+)
+"""Hrmp::HrmpChannelDigests: in which blocks whom was sent something, per recipient."""
+HRMP_WATERMARKS: Final = bytes.fromhex("6a0da05ca59913bc38a8630590f2627c09d487abe9aa06b94c8e59c187429a80")
+"""Hrmp::HrmpWatermarks: up to which block a para has processed its horizontal messages."""
 HRMP_INGRESS_CHANNELS_INDEX: Final = bytes.fromhex(
     "6a0da05ca59913bc38a8630590f2627c1d3719f5b0b12c7105c073c507445948"
 )
@@ -152,6 +158,16 @@ def hrmp_channel_contents(sender: int, recipient: int) -> bytes:
     return _of_channel(HRMP_CHANNEL_CONTENTS, sender, recipient)
 
 
+def hrmp_channel_digests(para_id: int) -> bytes:
+    """Key of the relay blocks in which a para was sent horizontal messages, and by whom."""
+    return _of_para(HRMP_CHANNEL_DIGESTS, para_id)
+
+
+def hrmp_watermark(para_id: int) -> bytes:
+    """Key of the relay block up to which a para has processed its horizontal messages."""
+    return _of_para(HRMP_WATERMARKS, para_id)
+
+
 def hrmp_ingress_channel_index(para_id: int) -> bytes:
     """Key of the list of paras that have a channel to this one."""
     return _of_para(HRMP_INGRESS_CHANNELS_INDEX, para_id)
@@ -205,8 +221,10 @@ WELL_KNOWN: Final[Mapping[str, KeyBuilder]] = MappingProxyType(
         "downward_message_queue": downward_message_queue,
         "hrmp_channel": hrmp_channel,
         "hrmp_channel_contents": hrmp_channel_contents,
+        "hrmp_channel_digests": hrmp_channel_digests,
         "hrmp_egress_channel_index": hrmp_egress_channel_index,
         "hrmp_ingress_channel_index": hrmp_ingress_channel_index,
+        "hrmp_watermark": hrmp_watermark,
         "most_recent_context": most_recent_context,
         "para_head": para_head,
         "relay_dispatch_queue_remaining_capacity": relay_dispatch_queue_remaining_capacity,

@@ -29,7 +29,7 @@ def documented_prefixes() -> dict[str, tuple[str, str]]:
 
 def test_prefixes_are_hashes_of_their_names() -> None:
     documented = documented_prefixes()
-    assert len(documented) == 21
+    assert len(documented) == 23
     for constant, (pallet, item) in documented.items():
         assert getattr(relay_keys, constant) == storage_prefix(pallet, item), constant
 

@@ -39,6 +39,7 @@ from runtime.primitives.parachain import (
     AvailableData,
     CandidateCommitments,
     CandidateDescriptorV2,
+    CommittedCandidateReceipt,
     OutboundHrmpMessage,
     PersistedValidationData,
     PoV,
@@ -451,7 +452,8 @@ class TestInclusion:
         candidate = backed(chain, collate(chain, 1000))
         other = chain.build_block().block
         moved = collate(chain, 1000, relay_parent=other.hash)
-        replayed = replace(candidate, candidate=replace(candidate.candidate, descriptor=moved.descriptor))
+        receipt = CommittedCandidateReceipt(moved.descriptor, moved.commitments)
+        replayed = replace(candidate, candidate=receipt)
         assert [refusal.reason for refusal in chain.build_block([replayed]).refused] == [
             RefusalReason.INVALID_BACKING
         ]
