@@ -61,6 +61,7 @@ def run(
             plan,
             seed=plan.settings.seed if seed is None else seed,
             relay_state=plan.settings.relay_state if relay_state is None else relay_state,
+            directory=Path(topology).parent,
         )
     except TopologyError as error:
         raise UnreadableInput(f"{topology}: {error}") from error

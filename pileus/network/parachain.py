@@ -18,7 +18,9 @@ from pileus.collator.query_source import SiblingQuerySource
 from pileus.keyring import Keypair
 from pileus.network.topology import Parachain, TopologyError
 from pileus.relay_chain.interface import RelayChainInterface
+from pileus.relay_chain.real import ParaRegistration
 from runtime.apis import ParachainRuntime
+from runtime.pallets.lookout import Lookout
 from runtime.primitives.block import Block
 from runtime.primitives.extrinsic import IMMORTAL, Extrinsic, Id, SignedPayload, Sr25519
 from runtime.primitives.scale import account_id, u32
@@ -68,6 +70,8 @@ class RunningParachain:
         self.spec = spec
         self.runtime = runtime
         self._parts: ParachainRuntime = module.RUNTIME
+        self.lookout: Lookout | None = getattr(module, "lookout", None)
+        """The pallet that asks queries, if the runtime has it."""
         self._sender = dev_keypair(f"{spec.name}-sender")
         keys = [dev_keypair(collator.name) for collator in spec.collators]
         genesis = module.GenesisConfig(
@@ -85,6 +89,11 @@ class RunningParachain:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def registration(self) -> ParaRegistration:
+        """How the relay chain knows it at genesis."""
+        return ParaRegistration(self.para_id, self.node.genesis.encode(), self.runtime.code)
 
     def start_collators(
         self,
@@ -112,6 +121,12 @@ class RunningParachain:
         """Put a signed ``StateMessaging.send`` of `payload` into the mempool."""
         messaging = self._parts.state_messaging
         self.submit(messaging.call_of(messaging.send, dest, 0, RECIPIENT, None, payload).encode())
+
+    def submit_query(self, source: int | None, keys: Iterable[bytes]) -> None:
+        """Put a signed ``Lookout.look`` into the mempool; `source` is ``None`` for the relay chain."""
+        if self.lookout is None:
+            raise ValueError(f"{self.spec.runtime} has no pallet lookout")
+        self.submit(self.lookout.call_of(self.lookout.look, source, None, tuple(keys)).encode())
 
     def submit(self, call: bytes) -> None:
         """Sign a SCALE-encoded call with the sending account and put it into the mempool."""

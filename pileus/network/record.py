@@ -9,6 +9,7 @@
         params.scale                      SCALE ValidationParams, as validate_block got them
         pov.bin                           SCALE PoV: what pov_hash is over
         verdicts.json                     what each backer said
+    DIR/codes/HASH                        validation code of a real parachain, as it stands on chain
     DIR/relay/blocks/NUMBER-HASH.json     relay blocks
     DIR/relay/nodes/NUMBER-HASH.scale     SCALE Vec<Vec<u8>>: trie nodes and values new in that block's state
 
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from host_functions.errors import PileusError
+from pileus.collator import Collation
+from pileus.network.boot import AnyParachain
 from pileus.network.report import CandidateReport, SlotReport
 from pileus.network.run import Network
 from pileus.network.summary import summary_of
@@ -57,7 +60,7 @@ class RunRecorder:
         self._network = network
         self._known: set[bytes] = set()
         """Relay state items that are on disk."""
-        for folder in ("candidates", "relay/blocks", "relay/nodes"):
+        for folder in ("candidates", "codes", "relay/blocks", "relay/nodes"):
             (directory / folder).mkdir(parents=True, exist_ok=True)
         write_atomically(directory / "topology.toml", topology_text.encode())
         genesis = network.chain.genesis
@@ -114,7 +117,8 @@ class RunRecorder:
         params = validation_params(collation.pvd, collation.block_data.encode())
         write_atomically(folder / "params.scale", params.encode())
         write_atomically(folder / "pov.bin", collation.pov.encode())
-        write_json(folder / "candidate.json", _candidate_json(candidate, receipt, para.spec.runtime, report))
+        runtime = para.spec.runtime if para.spec.chain_spec is None else self._write_code(para, collation)
+        write_json(folder / "candidate.json", _candidate_json(candidate, receipt, runtime, report))
         write_json(
             folder / "verdicts.json",
             {
@@ -129,6 +133,14 @@ class RunRecorder:
                 ],
             },
         )
+
+    def _write_code(self, para: AnyParachain, collation: Collation) -> str:
+        """Keep the code that a candidate was made with; its hash in hex, which names the file."""
+        runtime = para.node.runtime_at(collation.block.header.parent_hash)
+        path = self._directory / "codes" / runtime.code_hash.hex()
+        if not path.exists():
+            write_atomically(path, runtime.code)
+        return _hex(runtime.code_hash)
 
 
 def _candidate_json(

@@ -7,6 +7,7 @@ what is missing or damaged is a `RecordError` of one line that names the file.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,10 +17,13 @@ import msgspec
 from host_functions.compressed_blob import POV_BOMB_LIMIT, BlobError, decompress
 from host_functions.errors import StateUnavailable
 from host_functions.executor import NativeRuntime, Runtime
+from host_functions.executor.wasm import InvalidCode, WasmRuntime
 from pileus.network.record import FORMAT, NODES, RecordError
 from pileus.network.strict import explain
 from pileus.network.topology import RelayStateMode
+from pileus.real_runtimes.parachain import CALL_TIMEOUT
 from pov_validator import RelayStateSource, Verdict, validate_candidate
+from pov_validator.pvf import PvfRuntime
 from pov_validator.validate import validation_params
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.hashing import blake2_256
@@ -28,6 +32,9 @@ from runtime.primitives.scale import Struct
 from runtime.trie.layout import LAYOUT_V1
 
 __all__ = ["RecordedCandidate", "RecordedRelayNode", "RecordedRun"]
+
+CODE_HASH = re.compile("0x[0-9a-f]{64}")
+"""What stands for the runtime of a real parachain, whose code is in a file of that name."""
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Largest file read, in bytes."""
@@ -63,23 +70,37 @@ class RecordedCandidate:
     para_name: str
     number: int
     runtime: str
-    """Import path of the runtime module it was made with."""
+    """Import path of the runtime module it was made with; for a real parachain, the code's hash in hex."""
     receipt: CandidateReceipt
     pvd: PersistedValidationData
     pov: PoV
+    codes: Path
+    """Folder with the codes of real parachains."""
 
     def load_runtime(self) -> Runtime | None:
-        """The runtime it was made with, as it is here now; ``None`` if there is none."""
-        return _load_runtime(self.runtime)
+        """The runtime it was made with, as it is here now; ``None`` if there is none. Code of a real parachain runs
+        in this process."""
+        code = self._code()
+        if code is None:
+            return _load_runtime(self.runtime)
+        try:
+            return WasmRuntime(code, timeout=CALL_TIMEOUT)
+        except (BlobError, InvalidCode):
+            return None
+
+    def _code(self) -> bytes | None:
+        """The recorded code; ``None`` for a Python runtime. Raises `RecordError`."""
+        return _read(self.codes / self.runtime[2:]) if CODE_HASH.fullmatch(self.runtime) else None
 
     def judge(self, relay_state: RelayStateSource) -> Verdict:
         """Validate it now. A runtime that has changed since the run is code that is not available."""
+        code = self._code()
         return validate_candidate(
             self.receipt.descriptor,
             self.receipt.commitments_hash,
             self.pov,
             self.pvd,
-            self.load_runtime(),
+            _load_runtime(self.runtime) if code is None else PvfRuntime(code),
             relay_state,
         )
 
@@ -134,6 +155,7 @@ class RecordedRun:
                 "persisted_validation_data",
             ),
             _decode(PoV, _read(folder / "pov.bin"), folder / "pov.bin"),
+            self.directory / "codes",
         )
 
     def check_params(self, candidate: RecordedCandidate) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pileus.collator import Collation
 from pileus.network.messages import MessageId
+from pileus.network.queries import Answer
 from pileus.relay_chain.backing import BackingOutcome, Validator
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.inclusion import Refusal
@@ -114,6 +115,8 @@ class ImportReport:
     delivered: tuple[MessageId, ...]
     failed: tuple[MessageId, ...]
     """Consumed without being delivered: expired, or refused by the recipient."""
+    answers: tuple[Answer, ...] = ()
+    """What it was shown of other chains' states."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,22 +8,25 @@ included. Nothing reads a clock or draws a random number, so the same topology a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from host_functions.errors import HostError
+from host_functions.errors import HostError, SandboxError
 from pileus.collator import Collation
 from pileus.collator.message_source import SiblingMessageSource
 from pileus.collator.query_source import SiblingQuerySource
+from pileus.metadata import Metadata
+from pileus.network.boot import AnyParachain, boot_parachains, boot_relay_chain
 from pileus.network.messages import MessageId, MessageLedger
-from pileus.network.parachain import RunningParachain, dev_keypair, load_runtime, message_payload
+from pileus.network.parachain import RunningParachain, message_payload
+from pileus.network.queries import QueryLedger, keys_of
+from pileus.network.real_parachain import RunningRealParachain
 from pileus.network.report import CandidateReport, ImportReport, SlotReport, pov_parts
-from pileus.network.topology import RelayStateMode, Topology
+from pileus.network.topology import QuerySection, RelayStateMode, Topology, Traffic
 from pileus.network.totals import RunTotals
 from pileus.relay_chain.backing import BackingOutcome, Validator
 from pileus.relay_chain.block import RelayBlock
-from pileus.relay_chain.chain import BuiltBlock, RelayChain
-from pileus.relay_chain.genesis import ParaGenesis, RelayChainConfig, host_configuration
-from pileus.relay_chain.in_process import RelayChainInProcessInterface
-from pileus.relay_chain.state import StateDatabase
+from pileus.relay_chain.chain import BuiltBlock
+from pileus.relay_chain.real import RealRelayChain
 from pov_validator import Verdict
 from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.header import Header
@@ -39,8 +42,13 @@ CALL_SUCCEEDED = b"\x00\x00"
 class Network:
     """A relay chain with its parachains."""
 
-    def __init__(self, topology: Topology, *, seed: int, relay_state: RelayStateMode) -> None:
-        """Boot everything. Raises `TopologyError` for a runtime that cannot be loaded."""
+    def __init__(
+        self, topology: Topology, *, seed: int, relay_state: RelayStateMode, directory: Path = Path()
+    ) -> None:
+        """Boot everything. `directory` is what the topology's paths are relative to.
+
+        Raises `TopologyError` for a runtime that cannot be loaded, and for a chain spec that cannot be used.
+        """
         self.topology = topology
         self.seed = seed
         self.relay_state: RelayStateMode = relay_state
@@ -49,13 +57,13 @@ class Network:
         self._sent: dict[tuple[int, int], int] = {}
         self._attempts: dict[tuple[int, int], int] = {}
         self._in_flight: dict[bytes, Collation] = {}
-        loaded = {}
-        for at, spec in enumerate(topology.parachains):
-            if spec.runtime not in loaded:
-                loaded[spec.runtime] = load_runtime(spec.runtime, f"$.parachains[{at}].runtime")
-        self.parachains = tuple(RunningParachain(spec, *loaded[spec.runtime]) for spec in topology.parachains)
-        self.chain = self._boot_relay_chain()
-        self.relay = RelayChainInProcessInterface(self.chain)
+        self.parachains = boot_parachains(topology, directory)
+        self.chain, self.relay = boot_relay_chain(topology, self.parachains, seed, directory)
+        self._query_keys = [keys_of(query, f"$.queries[{at}]") for at, query in enumerate(topology.queries)]
+        self._queries = QueryLedger(
+            {key: name for keys in self._query_keys for key, name in keys.items()},
+            self._metadata(),
+        )
         for para in self.parachains:
             sources = [
                 SiblingMessageSource(sibling.para_id, sibling.node, sibling.node.layout)
@@ -84,7 +92,7 @@ class Network:
         problems: list[str] = []
         relay_parent = self.chain.best
         self._submit_traffic(relay_parent.number + 1)
-        offered: list[tuple[RunningParachain, Collation, BackingOutcome]] = []
+        offered: list[tuple[AnyParachain, Collation, BackingOutcome]] = []
         for para in self.parachains:
             collation = self._collate(para, relay_parent, problems)
             if collation is not None:
@@ -108,33 +116,25 @@ class Network:
         self.totals.add(report)
         return report
 
-    def _boot_relay_chain(self) -> RelayChain:
-        section = self.topology.relaychain
-        database = StateDatabase()
-        codes = {para.runtime.code_hash: para.runtime for para in self.parachains}
-        names = [node.name for node in section.nodes if node.validator]
-        validators = [
-            Validator(index, name, dev_keypair(name), database, codes) for index, name in enumerate(names)
-        ]
-        config = RelayChainConfig(
-            host=host_configuration(section.allowed_ancestry_len),
-            epoch_length=section.epoch_length,
-            finality_lag=section.finality_lag,
-            state_pruning=section.state_pruning,
-            seed=self.seed,
-        )
-        paras = [
-            ParaGenesis(para.para_id, para.node.genesis.encode(), para.runtime.code_hash)
+    def _metadata(self) -> dict[int | None, Metadata]:
+        """By para id, ``None`` for the relay chain: of the real chains, where a query needs it."""
+        asked = {query.asked for query in self.topology.queries}
+        found: dict[int | None, Metadata] = {
+            para.para_id: para.chain.metadata
             for para in self.parachains
-        ]
-        return RelayChain(config, paras, validators, database)
+            if isinstance(para, RunningRealParachain) and para.para_id in asked
+        }
+        if "relay" in asked and isinstance(self.chain, RealRelayChain):
+            found[None] = self.chain.metadata(self.chain.best)
+        return found
 
     def _submit_traffic(self, relay_block: int) -> None:
-        by_id = {para.para_id: para for para in self.parachains}
+        by_id = {para.para_id: para for para in self.parachains if isinstance(para, RunningParachain)}
+        for query, keys in zip(self.topology.queries, self._query_keys, strict=True):
+            if _is_due(query, relay_block):
+                by_id[query.asker].submit_query(None if query.asked == "relay" else query.asked, keys)
         for traffic in self.topology.traffic:
-            if (relay_block - 1) % traffic.every or (
-                traffic.until is not None and relay_block > traffic.until
-            ):
+            if not _is_due(traffic, relay_block):
                 continue
             route = traffic.source, traffic.destination
             for _ in range(traffic.count):
@@ -142,14 +142,12 @@ class Network:
                 payload = message_payload(self.seed, *route, position, traffic.size)
                 by_id[traffic.source].submit_message(traffic.destination, payload)
 
-    def _collate(
-        self, para: RunningParachain, relay_parent: RelayBlock, problems: list[str]
-    ) -> Collation | None:
-        if relay_parent.pending_of(para.para_id) is not None:
+    def _collate(self, para: AnyParachain, relay_parent: RelayBlock, problems: list[str]) -> Collation | None:
+        if not self.chain.expects(para.para_id, relay_parent):
             return None
         try:
             collation = para.collate(relay_parent.hash)
-        except (HostError, InvalidBlock) as error:
+        except (HostError, InvalidBlock, SandboxError) as error:
             problems.append(f"{para.name} could not collate: {error}")
             return None
         if collation is not None:
@@ -159,7 +157,7 @@ class Network:
         return collation
 
     def _report(
-        self, para: RunningParachain, collation: Collation, outcome: BackingOutcome, built: BuiltBlock
+        self, para: AnyParachain, collation: Collation, outcome: BackingOutcome, built: BuiltBlock
     ) -> CandidateReport:
         block = para.para_id, collation.block.header.number
         attempt = self._attempts[block] = self._attempts.get(block, 0) + 1
@@ -212,9 +210,19 @@ class Network:
         collation = self._in_flight.pop(receipt.hash())
         try:
             events = para.import_included(collation.block, self.relay, receipt.descriptor.relay_parent)
-        except (HostError, InvalidBlock) as error:
+        except (HostError, InvalidBlock, SandboxError) as error:
             problems.append(f"{para.name} could not import its included block: {error}")
             return None
         header: Header = collation.block.header
         sent, delivered, failed = self.ledger.note_events(para.para_id, events, relay_block.number)
-        return ImportReport(para.para_id, para.name, header.number, header.hash(), sent, delivered, failed)
+        answers = self._queries.note_events(para.para_id, events)
+        block_hash = header.hash(para.node.digest)
+        return ImportReport(
+            para.para_id, para.name, header.number, block_hash, sent, delivered, failed, answers
+        )
+
+
+def _is_due(section: Traffic | QuerySection, relay_block: int) -> bool:
+    """Whether something is sent, or asked, with this block."""
+    over = section.until is not None and relay_block > section.until
+    return not over and (relay_block - 1) % section.every == 0

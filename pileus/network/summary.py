@@ -31,7 +31,7 @@ def summary_of(network: Network) -> dict[str, Any]:
             {
                 "id": para.para_id,
                 "name": para.name,
-                "runtime": para.spec.runtime,
+                "runtime": para.spec.code_source,
                 "code_hash": _hex(para.runtime.code_hash),
                 "candidates": own.candidates,
                 "included": own.included,

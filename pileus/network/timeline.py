@@ -13,11 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from pileus.network.messages import MessageId
+from pileus.network.queries import Answer
 from pileus.network.report import CandidateReport, SlotReport
 from pileus.relay_chain.backing import Validator
 from pov_validator import Abstain, Invalid, Valid, Verdict
 
 __all__ = ["slot_lines", "summary_tables"]
+
+MAX_SHOWN = 80
+"""Characters of a proven value that are shown."""
 
 _MARKS: Mapping[type[Verdict], tuple[str, str]] = {
     Valid: ("valid", "green"),
@@ -41,10 +45,22 @@ def slot_lines(report: SlotReport) -> Iterator[Text]:
             *_messages("delivered", item.delivered),
             *_messages("failed", item.failed),
         )
+        for answer in item.answers:
+            yield from _answer_lines(answer)
     for candidate in report.candidates:
         yield from _candidate_lines(candidate)
     for problem in report.problems:
         yield Text.assemble("  problem   ", (problem, "yellow"))
+
+
+def _answer_lines(answer: Answer) -> Iterator[Text]:
+    """What a chain was proven, and by which head."""
+    asked = "the relay chain" if answer.source is None else f"{answer.source}"
+    head = "" if answer.head is None else f" at head 0x{answer.head.hex()[:8]}…"
+    yield Text.assemble("            is shown ", (f"{asked}{head}", "cyan"))
+    for value in answer.values:
+        shown = value.text if len(value.text) <= MAX_SHOWN else f"{value.text[:MAX_SHOWN]}…"
+        yield Text(f"              {value.name} = {shown}")
 
 
 def _candidate_lines(candidate: CandidateReport) -> Iterator[Text]:

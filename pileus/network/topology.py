@@ -2,8 +2,9 @@
 
 TOML in zombienet's shape (``[relaychain]``, ``[[relaychain.nodes]]``, ``[[parachains]]``,
 ``[[parachains.collators]]``) with our own additions: how long a run is, the relay chain's parameters, the Python
-runtime of a parachain, and ``[[traffic]]`` [zombienet]. Decoding is strict: an unknown key, a wrong type or a
-contradiction is a `TopologyError` that names the path (``$.parachains[0].id``) and what was expected there.
+runtime of a parachain or the chain spec of a real one, ``[[traffic]]`` and ``[[queries]]`` [zombienet]. Decoding is
+strict: an unknown key, a wrong type or a contradiction is a `TopologyError` that names the path
+(``$.parachains[0].id``) and what was expected there.
 
 Not modelled: commands, images, ports and arguments of real nodes.
 """
@@ -25,6 +26,7 @@ from pileus.network.strict import explain
 __all__ = [
     "Collator",
     "Parachain",
+    "QuerySection",
     "RelayChainSection",
     "RelayNode",
     "RelayStateMode",
@@ -42,6 +44,11 @@ MAX_TOPOLOGY_BYTES = 1024 * 1024
 INCLUSION_DELAY = 2
 """Relay blocks from the relay parent of a candidate to its inclusion, when everything goes well."""
 
+MODEL = "model"
+"""``relaychain.chain``: the relay chain model."""
+
+DEFAULT_RUNTIME = "runtime.chains.demo"
+
 MAX_CHAINS = 100
 MAX_NODES = 1000
 
@@ -50,7 +57,15 @@ RelayStateMode: TypeAlias = Literal["own", "carried"]
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 ParaIdNumber: TypeAlias = Annotated[int, Meta(ge=1, le=2**32 - 1)]
+ChainName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1024)]
+"""A raw chain spec: a path relative to the topology, or the name of one that ``make real-chains`` fetches."""
 BlockCount: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+KeyName: TypeAlias = Annotated[
+    str, Meta(max_length=1024, pattern=r"^(0x([0-9a-fA-F]{2})+|[A-Za-z]\w*\.[A-Za-z]\w*)$")
+]
+"""A storage key in hex, or a plain storage value as ``Pallet.Item``."""
 
 
 class TopologyError(PileusError):
@@ -75,10 +90,12 @@ class RelayNode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RelayChainSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[relaychain]``: the validators and the parameters of the model."""
+    """``[relaychain]``: the validators, and the parameters of the model or the chain spec of a real one."""
 
     nodes: Annotated[tuple[RelayNode, ...], Meta(min_length=1, max_length=MAX_NODES)]
-    chain: Literal["model"] = "model"
+    chain: ChainName = MODEL
+    """``model``, or the chain spec of a real relay chain. That one has as many validators as its genesis has, or more:
+    the first are `nodes`."""
     finality_lag: Annotated[int, Meta(ge=0, le=10_000)] = 2
     """Blocks by which finality follows the best block."""
     allowed_ancestry_len: Annotated[int, Meta(ge=0, le=1000)] = 3
@@ -87,6 +104,10 @@ class RelayChainSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """States of this many finalized blocks are kept, as ``--state-pruning`` of a Substrate node."""
     epoch_length: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
     """Slots per BABE epoch, which is also a session."""
+
+    @property
+    def is_model(self) -> bool:
+        return self.chain == MODEL
 
 
 class Collator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,15 +124,22 @@ class Parachain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chain: Name | None = None
     """Name for display; ``para-<id>`` if not given."""
     runtime: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)] = (
-        "runtime.chains.demo"
+        DEFAULT_RUNTIME
     )
     """Import path of the module that assembles the Python runtime."""
+    chain_spec: ChainName | None = None
+    """Chain spec of a real parachain, instead of `runtime`."""
     execution: Literal["native", "wasm", "both"] = "native"
     """Which engine runs it. Only ``native`` is built so far."""
 
     @property
     def name(self) -> str:
         return self.chain or f"para-{self.id}"
+
+    @property
+    def code_source(self) -> str:
+        """What its runtime comes from: the chain spec, or the Python module."""
+        return self.runtime if self.chain_spec is None else self.chain_spec
 
 
 class Traffic(
@@ -131,6 +159,20 @@ class Traffic(
     """Relay block after which no more is sent; to the end if not given."""
 
 
+class QuerySection(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"asker": "from", "asked": "of"}
+):
+    """``[[queries]]``: values of another chain's state that a parachain has proven to it. Ours, not zombienet's."""
+
+    asker: ParaIdNumber
+    asked: ParaIdNumber | Literal["relay"]
+    keys: Annotated[tuple[KeyName, ...], Meta(min_length=1, max_length=16)]
+    every: BlockCount = 4
+    """Relay blocks between two queries."""
+    until: BlockCount | None = None
+    """Relay block after which no more is asked; to the end if not given."""
+
+
 class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole file."""
 
@@ -138,6 +180,7 @@ class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parachains: Annotated[tuple[Parachain, ...], Meta(min_length=1, max_length=MAX_CHAINS)]
     settings: Settings = Settings()
     traffic: Annotated[tuple[Traffic, ...], Meta(max_length=1000)] = ()
+    queries: Annotated[tuple[QuerySection, ...], Meta(max_length=1000)] = ()
 
 
 def read_topology(path: Path) -> tuple[str, Topology]:
@@ -184,6 +227,7 @@ _STRUCT_AT: dict[str, type[msgspec.Struct]] = {
     "$.parachains": Parachain,
     "$.parachains.collators": Collator,
     "$.traffic": Traffic,
+    "$.queries": QuerySection,
 }
 
 
@@ -213,18 +257,23 @@ def _check(topology: Topology) -> None:
         )
         if para.execution != "native":
             raise TopologyError(f'{where}.execution: "{para.execution}" is not built yet, expected "native"')
+        if para.chain_spec is not None:
+            _check_real(para, where)
+    if not topology.relaychain.is_model:
+        _check_real_relay(topology.relaychain)
     if topology.relaychain.finality_lag + topology.relaychain.state_pruning <= INCLUSION_DELAY:
         raise TopologyError(
             f"$.relaychain.state_pruning: expected more than {INCLUSION_DELAY} together with finality_lag, "
             "or a relay parent's state is gone before its candidates are included"
         )
     validators = sum(node.validator for node in topology.relaychain.nodes)
-    if validators < max(2, len(paras)):
+    if topology.relaychain.is_model and validators < max(2, len(paras)):
         raise TopologyError(
             f"$.relaychain.nodes: expected at least one validator per parachain, and two for the erasure code, "
             f"got {validators} for {len(paras)} parachains"
         )
     known = {para.id for para in paras}
+    _check_queries(topology)
     for at, traffic in enumerate(topology.traffic):
         for key, para_id in (("from", traffic.source), ("to", traffic.destination)):
             if para_id not in known:
@@ -232,10 +281,52 @@ def _check(topology: Topology) -> None:
                 raise TopologyError(
                     f"$.traffic[{at}].{key}: expected the id of a parachain ({ids}), got {para_id}"
                 )
+            if any(para.id == para_id and para.chain_spec is not None for para in paras):
+                raise TopologyError(
+                    f"$.traffic[{at}].{key}: expected a parachain that runs our messaging pallet, "
+                    f"{para_id} runs a chain spec"
+                )
         if traffic.source == traffic.destination:
             raise TopologyError(
                 f"$.traffic[{at}].to: expected another parachain than from, got {traffic.destination}"
             )
+
+
+def _check_real(para: Parachain, where: str) -> None:
+    if para.runtime != DEFAULT_RUNTIME:
+        raise TopologyError(f"{where}.chain_spec: expected either this or runtime, not both")
+    if len(para.collators) > 1:
+        raise TopologyError(
+            f"{where}.collators: expected one for a chain spec, whose genesis gets the key of one collator, "
+            f"got {len(para.collators)}"
+        )
+
+
+def _check_real_relay(section: RelayChainSection) -> None:
+    defaults = {field.name: field.default for field in msgspec.structs.fields(RelayChainSection)}
+    for key, given in (
+        ("epoch_length", section.epoch_length),
+        ("allowed_ancestry_len", section.allowed_ancestry_len),
+    ):
+        if given != defaults[key]:
+            raise TopologyError(f"$.relaychain.{key}: expected for the model only, a real runtime decides it")
+
+
+def _check_queries(topology: Topology) -> None:
+    paras = {para.id: para for para in topology.parachains}
+    ids = ", ".join(map(str, sorted(paras)))
+    for at, query in enumerate(topology.queries):
+        asker = paras.get(query.asker)
+        if asker is None or asker.chain_spec is not None:
+            raise TopologyError(
+                f"$.queries[{at}].from: expected the id of a parachain with a Python runtime, got {query.asker}"
+            )
+        if query.asked != "relay" and query.asked not in paras:
+            raise TopologyError(
+                f'$.queries[{at}].of: expected "relay" or the id of a parachain ({ids}), got {query.asked}'
+            )
+        if query.asked == query.asker:
+            raise TopologyError(f"$.queries[{at}].of: expected another chain than from, got {query.asked}")
 
 
 def _no_repeats(

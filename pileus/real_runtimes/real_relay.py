@@ -8,7 +8,7 @@ the session drops what is pending, so no candidate is offered right before one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Self
+from typing import Self
 
 from host_functions.executor import Runtime
 from host_functions.executor.wasm import CompileCache
@@ -25,12 +25,10 @@ from pileus.relay_chain.real import (
     RealRelayChainConfig,
     RealRelayChainInterface,
 )
+from pileus.relay_chain.real.chain import CANDIDATE_SLOTS
 from pileus.relay_chain.real.genesis import validators_needed
 
 __all__ = ["RealRelay"]
-
-ROUND: Final = 3
-"""Blocks that a candidate needs to itself: it is backed in the next one and included in the one after."""
 
 
 class RealRelay(RealRelayChainInterface):
@@ -121,5 +119,5 @@ class RealRelay(RealRelayChainInterface):
         return built
 
     def _settle(self) -> None:
-        while self.chain.slots_to_next_epoch(self.chain.best) <= ROUND:
+        while self.chain.slots_to_next_epoch(self.chain.best) <= CANDIDATE_SLOTS:
             self.chain.build_block()

@@ -180,6 +180,10 @@ class RelayChain:
                 self.attach(validator.node)
         return self.sessions.announce(self.session_of(self.best).index, validators)
 
+    def expects(self, para_id: int, block: RelayBlock) -> bool:
+        """Whether a candidate of the para that is built on `block` can be backed next: nothing is pending."""
+        return para_id in self.core_of and block.pending_of(para_id) is None
+
     def group_of(self, para_id: int, relay_parent: RelayBlock) -> tuple[Validator, ...]:
         """The validators who back the para's candidates built on `relay_parent`. Groups rotate over the cores.
 

@@ -67,7 +67,7 @@ THREE = TWO + SECOND_PARA.replace("2000", "3000")
         (
             MINIMAL.replace("id = 1000", "idd = 1000"),
             "$.parachains[0].idd",
-            "unknown key, expected one of chain, coll",
+            "unknown key, expected one of chain, chain_spec, coll",
         ),
         (
             MINIMAL.replace("[[parachains.collators]]\n", "[[parachains.nodes]]\n"),

@@ -77,6 +77,9 @@ UNLIMITED: Final = 1 << 62
 DEBUG: Final = 4
 """``ext_logging_max_level``: the inclusion pallet says at this level why it leaves a candidate out."""
 CORE_INDEX_BITS: Final = 8
+CANDIDATE_SLOTS: Final = 3
+"""Slots that a candidate needs to itself: it is backed in the next one and included in the one after; the session
+changes with the end of the block that begins the epoch."""
 BABE_GENESIS_SLOT: Final = relay_keys.storage_prefix("Babe", "GenesisSlot")
 """u64: the slot of block 1."""
 
@@ -226,6 +229,10 @@ class RealRelayChain:
         )
         return runtime.call(entry_point, argument, OffchainContext(backend, version_of=self._version_of))
 
+    def metadata(self, block: RelayBlock) -> Metadata:
+        """What the runtime after `block` says of itself. Takes a second. Raises `BadMetadata`."""
+        return Metadata(byte_vec.decode(self.call("Metadata_metadata", b"", block)))
+
     def host(self, block: RelayBlock) -> ParachainHost:
         """The runtime's view of parachains after `block`."""
         entry_points = self.runtime(block).blob.entry_points
@@ -241,6 +248,13 @@ class RealRelayChain:
             if isinstance(state, Occupied) and state.candidate_descriptor.para_id == para_id:
                 return core
         return None
+
+    def expects(self, para_id: int, block: RelayBlock) -> bool:
+        """Whether a candidate of the para that is built on `block` can be backed next, and included after that.
+
+        The para is scheduled, and the session does not change meanwhile, which drops what is pending.
+        """
+        return self._is_scheduled(para_id, block) and self.slots_to_next_epoch(block) > CANDIDATE_SLOTS
 
     def group_of(self, core: int, block: RelayBlock) -> tuple[Validator, ...]:
         """The validators who back candidates on `core` that are built on `block`."""
@@ -333,9 +347,9 @@ class RealRelayChain:
             built.append(self.build_block(slot=slot))
             slot += 1
             session_changed = self.host(self._best).session_index_for_child() > first_session
-            if session_changed and all(self._is_scheduled(para_id) for para_id in para_ids):
+            if session_changed and all(self._is_scheduled(para_id, self._best) for para_id in para_ids):
                 return tuple(built)
-        waiting = [para_id for para_id in para_ids if not self._is_scheduled(para_id)]
+        waiting = [para_id for para_id in para_ids if not self._is_scheduled(para_id, self._best)]
         raise UnsuitableRelayChain(
             f"para {waiting[0]} is on no core after {len(built)} blocks"
             if waiting
@@ -348,8 +362,8 @@ class RealRelayChain:
         genesis_slot = u64.decode(state.get(BABE_GENESIS_SLOT) or bytes(8))
         return genesis_slot + (state.epoch_index() + 1) * self.epoch_length - block.slot
 
-    def _is_scheduled(self, para_id: int) -> bool:
-        cores = self.host(self._best).availability_cores()
+    def _is_scheduled(self, para_id: int, block: RelayBlock) -> bool:
+        cores = self.host(block).availability_cores()
         return any(isinstance(core, Scheduled) and core.para_id == para_id for core in cores)
 
     def _bitfields(self, parent: RelayBlock) -> tuple[SignedBitfield, ...]:

@@ -1,0 +1,136 @@
+"""The relay chain of a topology: the model, or a real one from a chain spec, with the topology's parachains in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from host_functions.compressed_blob import BlobError
+from host_functions.errors import PileusError
+from host_functions.executor import Runtime
+from host_functions.executor.wasm import CompileCache, WasmRuntime
+from host_functions.executor.wasm.cache import UnsafeCache
+from pileus.network.chain_specs import load_chain_spec
+from pileus.network.parachain import RunningParachain, dev_keypair, load_runtime
+from pileus.network.real_parachain import RunningRealParachain
+from pileus.network.topology import RelayChainSection, Topology, TopologyError
+from pileus.real_runtimes.parachain import CALL_TIMEOUT
+from pileus.relay_chain.backing import Validator
+from pileus.relay_chain.chain import RelayChain
+from pileus.relay_chain.form import RelayChainForm
+from pileus.relay_chain.genesis import ParaGenesis, RelayChainConfig, host_configuration
+from pileus.relay_chain.in_process import RelayChainInProcessInterface
+from pileus.relay_chain.interface import RelayChainInterface
+from pileus.relay_chain.real import RealRelayChain, RealRelayChainConfig, RealRelayChainInterface
+from pileus.relay_chain.real.genesis import validators_needed
+from pileus.relay_chain.state import StateDatabase
+from pov_validator.pvf import PvfRuntime
+from runtime.trie.layout import LAYOUT_V0, LAYOUT_V1
+
+__all__ = ["AnyParachain", "boot_parachains", "boot_relay_chain"]
+
+AnyParachain = RunningParachain | RunningRealParachain
+RELAY_KEY = "$.relaychain.chain"
+
+
+def boot_parachains(topology: Topology, directory: Path) -> tuple[AnyParachain, ...]:
+    """The parachains at their genesis. `directory` is what paths are relative to. Raises `TopologyError`."""
+    booted: list[AnyParachain] = []
+    loaded = {}
+    for at, spec in enumerate(topology.parachains):
+        if spec.chain_spec is not None:
+            where = f"$.parachains[{at}].chain_spec"
+            chain = load_chain_spec(spec.chain_spec, directory, where)
+            booted.append(RunningRealParachain(spec, chain, where, cache=_compile_cache()))
+            continue
+        if spec.runtime not in loaded:
+            loaded[spec.runtime] = load_runtime(spec.runtime, f"$.parachains[{at}].runtime")
+        booted.append(RunningParachain(spec, *loaded[spec.runtime]))
+    askers = {
+        para.para_id for para in booted if isinstance(para, RunningParachain) and para.lookout is not None
+    }
+    for at, query in enumerate(topology.queries):
+        if query.asker not in askers:
+            raise TopologyError(f"$.queries[{at}].from: the runtime of {query.asker} has no pallet lookout")
+    return tuple(booted)
+
+
+def boot_relay_chain(
+    topology: Topology, parachains: Sequence[AnyParachain], seed: int, directory: Path
+) -> tuple[RelayChainForm, RelayChainInterface]:
+    """The relay chain, ready for candidates of all `parachains`, and what their nodes see of it.
+
+    A real relay chain has built some blocks by then, in which its runtime came to schedule the parachains. Raises
+    `TopologyError`.
+    """
+    section = topology.relaychain
+    if section.is_model:
+        model = _model(section, parachains, seed)
+        return model, RelayChainInProcessInterface(model)
+    real = _real(section, parachains, directory)
+    return real, RealRelayChainInterface(real)
+
+
+def _model(section: RelayChainSection, parachains: Sequence[AnyParachain], seed: int) -> RelayChain:
+    # Runtimes of before summer 2022 read relay state of version 0 only, and those of later read both.
+    any_real = any(isinstance(para, RunningRealParachain) for para in parachains)
+    database = StateDatabase(LAYOUT_V0 if any_real else LAYOUT_V1)
+    codes: dict[bytes, Runtime] = dict(_native_codes(parachains))
+    for para in parachains:
+        if isinstance(para, RunningRealParachain):
+            codes[para.runtime.code_hash] = PvfRuntime(para.runtime.code)
+    names = [node.name for node in section.nodes if node.validator]
+    validators = [
+        Validator(index, name, dev_keypair(name), database, codes) for index, name in enumerate(names)
+    ]
+    config = RelayChainConfig(
+        host=host_configuration(section.allowed_ancestry_len),
+        epoch_length=section.epoch_length,
+        finality_lag=section.finality_lag,
+        state_pruning=section.state_pruning,
+        seed=seed,
+    )
+    paras = [
+        ParaGenesis(one.para_id, one.head_data, one.validation_code_hash, entries=one.relay_entries)
+        for one in (para.registration for para in parachains)
+    ]
+    return RelayChain(config, paras, validators, database)
+
+
+def _real(section: RelayChainSection, parachains: Sequence[AnyParachain], directory: Path) -> RealRelayChain:
+    spec = load_chain_spec(section.chain, directory, RELAY_KEY)
+    names = [node.name for node in section.nodes if node.validator]
+    try:
+        needed = validators_needed(spec.genesis.top, len(parachains))
+        names += [f"validator-{at}" for at in range(len(names), needed)]
+        chain = RealRelayChain(
+            spec.genesis,
+            [para.registration for para in parachains],
+            names,
+            [dev_keypair(name) for name in names],
+            config=RealRelayChainConfig(
+                finality_lag=section.finality_lag, state_pruning=section.state_pruning
+            ),
+            codes=_native_codes(parachains),
+            cache=_compile_cache(),
+            timeout=CALL_TIMEOUT,
+        )
+        chain.await_scheduling([para.para_id for para in parachains])
+    except (PileusError, BlobError) as error:
+        raise TopologyError(f"{RELAY_KEY}: {section.chain}: {error}") from error
+    return chain
+
+
+def _native_codes(parachains: Sequence[AnyParachain]) -> Mapping[bytes, Runtime]:
+    return {
+        para.runtime.code_hash: para.runtime
+        for para in parachains
+        if not isinstance(para.runtime, WasmRuntime)
+    }
+
+
+def _compile_cache() -> CompileCache | None:
+    try:
+        return CompileCache.default()
+    except (UnsafeCache, OSError):
+        return None  # compiling again costs time only
