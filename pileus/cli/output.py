@@ -28,7 +28,7 @@ def visible(text: str) -> str:
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """One ``name  value`` line each, values aligned."""
-    rows = [(name, visible(str(value))) for name, value in fields]
+    rows = [(visible(name), visible(str(value))) for name, value in fields]
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
         print(f"{name:<{width}}  {value}".rstrip())

@@ -212,6 +212,18 @@ def test_inspect_says_how_each_import_is_served(pileus: Pileus, tmp_path: Path) 
     assert "ext_storage_get_version_1" in error
 
 
+def test_names_from_a_blob_cannot_command_the_terminal(pileus: Pileus, tmp_path: Path) -> None:
+    blob = written(
+        tmp_path / "rude.wasm",
+        """(module (import "env" "x\\1b[31my" (func)) (memory (export "memory") 1)
+        (func (export "validate_block") (param i32 i32) (result i64) (i64.const 0)))""",
+    )
+    status, out, _ = pileus("runtime", "inspect", blob)
+    assert status == 0
+    assert "x\\x1b[31my" in out
+    assert "\x1b" not in out
+
+
 def test_inspect_shows_a_blob_of_mixed_styles(pileus: Pileus, tmp_path: Path) -> None:
     one = '(func (export "Core_version") (param i32) (result i64) (i64.const 0))'
     mixed = written(

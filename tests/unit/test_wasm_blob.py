@@ -84,7 +84,10 @@ def test_garbage_after_the_header(garbage: bytes) -> None:
         (b"\x00\x02\x01\xff", "not UTF-8"),
         (b"\x05\x03\x01\x04\x01", "limits of a kind"),
         (b"\x01\x05\x01\x60\x01\x7b\x00", "a value type"),
+        (b"\x01\xe6\xa7\x12\xa1\x8d\x06" + b"\x60\0\0" * 100_001, "100001 items announced, more than 100000"),
+        (b"\0\2\1a" * 100_001, "more than 100000 sections"),
     ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)} bytes",
 )
 def test_damage_is_named_with_its_place(tail: bytes, reason: str) -> None:
     with pytest.raises(InvalidCode, match=reason):

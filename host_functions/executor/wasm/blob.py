@@ -27,6 +27,9 @@ __all__ = ["CallingStyle", "FunctionImport", "FunctionType", "MemoryType", "Wasm
 HEADER: Final = b"\0asm\1\0\0\0"
 VALUE_TYPES: Final = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64"}
 CUSTOM, TYPE, IMPORT, FUNCTION, MEMORY, EXPORT, START, LAST_SECTION = 0, 1, 2, 3, 5, 7, 8, 12
+MAX_ITEMS: Final = 100_000
+"""Types, imports, exports and custom sections of one blob. Real ones have some thousands at most; a million of them, as
+the engine would take, cost minutes here."""
 IMPORTS_FROM: Final = "env"
 MEMORY_NAME: Final = "memory"
 
@@ -171,6 +174,13 @@ class _Reader:
             raise self.fail(f"{count} items announced")
         return count
 
+    def few(self) -> int:
+        """As `count`, of what there are never many of."""
+        count = self.count()
+        if count > MAX_ITEMS:
+            raise self.fail(f"{count} items announced, more than {MAX_ITEMS}")
+        return count
+
     def bytes(self, length: int) -> bytes:
         if length > self.end - self.position:
             raise self.fail(f"{length} bytes announced")
@@ -194,6 +204,7 @@ class _Reader:
 def _sections(reader: _Reader) -> tuple[dict[int, _Reader], dict[str, bytes]]:
     sections: dict[int, _Reader] = {}
     custom: dict[str, bytes] = {}
+    seen = 0
     while reader.position < reader.end:
         kind = reader.byte()
         size = reader.u32()
@@ -205,6 +216,9 @@ def _sections(reader: _Reader) -> tuple[dict[int, _Reader], dict[str, bytes]]:
         if size > reader.end - start:
             raise reader.fail(f"{size} bytes announced")
         section = _Reader(reader.code, start, start + size)
+        seen += 1
+        if seen > MAX_ITEMS:
+            raise reader.fail(f"more than {MAX_ITEMS} sections")
         if kind == CUSTOM:
             custom.setdefault(section.name(), section.bytes(section.end - section.position))
         else:
@@ -217,7 +231,7 @@ def _types(reader: _Reader | None) -> list[FunctionType]:
     types: list[FunctionType] = []
     if reader is None:
         return types
-    for _ in range(reader.count()):
+    for _ in range(reader.few()):
         if reader.byte() != 0x60:
             raise reader.fail("a type that is no function type")
         types.append(FunctionType(_value_types(reader), _value_types(reader)))
@@ -247,7 +261,7 @@ def _imports(
     memory: MemoryType | None = None
     if reader is None:
         return functions, memory
-    for _ in range(reader.count()):
+    for _ in range(reader.few()):
         module, name, kind = reader.name(), reader.name(), reader.byte()
         if module != IMPORTS_FROM:
             raise InvalidCode(
@@ -294,7 +308,7 @@ def _exports(
     memory_exported = False
     if reader is None:
         return exports, memory_exported
-    for _ in range(reader.count()):
+    for _ in range(reader.few()):
         name, kind, index = reader.name(), reader.byte(), reader.u32()
         if kind == 0:
             if index >= len(functions):
