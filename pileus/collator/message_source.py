@@ -70,9 +70,9 @@ class SiblingNode(Protocol):
         """Trie nodes proving ``keys`` at the block with hash ``at``."""
 
     def message_bodies(
-        self, dest: int, lane: int, first_nonce: int, max_count: int, max_bytes: int, /
+        self, dest: int, lane: int, first_nonce: int, max_count: int, max_bytes: int, at: bytes, /
     ) -> Sequence[bytes]:
-        """SCALE-encoded `MessageBody` of consecutive nonces."""
+        """SCALE-encoded `MessageBody` of consecutive nonces, as sent by the block with hash ``at``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +310,9 @@ class SiblingMessageSource:
     ) -> tuple[tuple[MessageBody, ...], int]:
         """Bodies from nonce ``first`` on, up to one that our chain would refuse, and the bytes that came."""
         encoded = bounded_answer(
-            lambda: self._node.message_bodies(request.dest, lane, first, count, budget), count, budget
+            lambda: self._node.message_bodies(request.dest, lane, first, count, budget, request.head.hash()),
+            count,
+            budget,
         )
         bodies = [MessageBody.decode(body) for body in encoded]
         limit = self._limits.max_message_size

@@ -25,17 +25,23 @@ from host_functions.state_machine.externalities import Externalities
 from pileus.chain_spec import CODE, Genesis
 from pileus.collator.consensus import ConsensusEngine, Query, consensus_of
 from pileus.metadata import Metadata
+from runtime.pallets.state_messaging.lanes import OUTCOME_WINDOW
 from runtime.pallets.state_messaging.types import offchain_body_key
+from runtime.pallets.state_messaging.views import OutboundLaneView, PendingView
 from runtime.primitives.block import Block
 from runtime.primitives.digest import AdditionalData
 from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.header import EMPTY_HASH, Header
-from runtime.primitives.scale import byte_vec
+from runtime.primitives.scale import byte_vec, tuple_of, u8, u32, u64, vec
 from runtime.primitives.version import RuntimeVersion
 from runtime.trie.layout import LAYOUT_V1, Layout
 from runtime.trie.proof import create_proof
 
 __all__ = ["ImportedBlock", "ParachainNode", "RuntimeLoader"]
+
+_range = tuple_of(u32, u8, u64, u32)
+_lane_views = vec(OutboundLaneView.codec())
+_pending_views = vec(PendingView.codec())
 
 RuntimeLoader = Callable[[bytes], Runtime]
 """Code as it stands under ``:code`` -> the runtime. Raises what the engine raises for code it cannot run."""
@@ -99,6 +105,8 @@ class ParachainNode:
         """Trie nodes and detached values of every state, by hash."""
         self.offchain: dict[bytes, bytes] = {}
         """What the runtime wrote with ``offchain_index``."""
+        self._bodies_in_flight: set[bytes] = set()
+        """Keys in `offchain` of the messages that were in flight at the finalized block looked at last."""
         self._load = load
         self._blocks: dict[bytes, ImportedBlock] = {}
         self._headers: dict[bytes, Header] = {}
@@ -237,18 +245,38 @@ class ParachainNode:
     # Messages.
 
     def message_bodies(
-        self, dest: int, lane: int, first_nonce: int, max_count: int, max_bytes: int
+        self, dest: int, lane: int, first_nonce: int, max_count: int, max_bytes: int, at: bytes
     ) -> list[bytes]:
-        """SCALE-encoded bodies of messages to ``dest``, from ``first_nonce`` on, as far as this node has
-        them.
+        """SCALE-encoded bodies of messages to ``dest`` that are not settled at block ``at``, from ``first_nonce``
+        on, as far as this node has them. Raises `StateUnavailable`.
 
         Stops at ``max_count`` messages and before the body that would exceed ``max_bytes``.
         """
         bodies: list[bytes] = []
-        for nonce in range(first_nonce, first_nonce + max_count):
-            body = self.offchain.get(offchain_body_key(dest, lane, nonce))
-            if body is None or len(body) > max_bytes:
+        for message in self._pending(dest, lane, first_nonce, max_count, at):
+            body = self.offchain.get(offchain_body_key(message.commitment))
+            if message.nonce != first_nonce + len(bodies) or body is None or len(body) > max_bytes:
                 break
             max_bytes -= len(body)
             bodies.append(body)
         return bodies
+
+    def forget_settled_bodies(self, finalized: bytes) -> None:
+        """Drop the bodies of messages that are settled at a finalized block: no fork that may still win has them in
+        flight. To be called with every finalized block, or some. Raises `StateUnavailable`.
+        """
+        if not self.version_at(finalized).has_api("StateMessagingApi", 2):
+            return
+        lanes = _lane_views.decode(self.call("StateMessagingApi_outbound_lanes", b"", finalized))
+        pending = {
+            offchain_body_key(message.commitment)
+            for lane in lanes
+            for message in self._pending(lane.name.para, lane.name.lane, 0, OUTCOME_WINDOW, finalized)
+        }
+        for key in self._bodies_in_flight - pending:
+            self.offchain.pop(key, None)
+        self._bodies_in_flight = pending
+
+    def _pending(self, dest: int, lane: int, first: int, count: int, at: bytes) -> tuple[PendingView, ...]:
+        argument = _range.encode((dest, lane, first, min(count, OUTCOME_WINDOW)))
+        return _pending_views.decode(self.call("StateMessagingApi_pending_messages", argument, at))

@@ -44,6 +44,7 @@ from runtime.pallets.state_messaging.types import (
     TimeoutClaim,
 )
 from runtime.primitives import relay_keys
+from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Header
 from runtime.primitives.scale import Variant, byte_vec
 from runtime.support.dispatch import NONE, DispatchError, Origin, OriginKind, with_storage_layer
@@ -358,15 +359,26 @@ class Lab:
     # Items by hand.
 
     def batch(
-        self, source: int, dest: int, first: int, count: int, *, lane: int = 0, tail: int | None = None
+        self,
+        source: int,
+        dest: int,
+        first: int,
+        count: int,
+        *,
+        lane: int = 0,
+        tail: int | None = None,
+        head: Header | None = None,
     ) -> LaneBatch:
-        """Messages as the source's node has them; ``tail`` commitments behind them for head mode."""
-        encoded = self.chains[source].message_bodies(dest, lane, first, count, 2**30)
+        """Messages in flight at ``head`` (by default the one that the best relay block has), as the source's node has
+        them; ``tail`` commitments behind them for head mode.
+        """
+        at = blake2_256(self.relay.best.heads[source]) if head is None else head.hash()
+        encoded = self.chains[source].message_bodies(dest, lane, first, count, 2**30, at)
         bodies = tuple(MessageBody.decode(body) for body in encoded)
         if tail is None:
             return LaneBatch(lane, first, bodies)
         last = first + len(bodies) - 1
-        behind = self.chains[source].message_bodies(dest, lane, last + 1, tail, 2**30)
+        behind = self.chains[source].message_bodies(dest, lane, last + 1, tail, 2**30, at)
         commitments = tuple(
             Message(VERSION, source, dest, lane, nonce, MessageBody.decode(body)).commitment()
             for nonce, body in enumerate(behind, last + 1)

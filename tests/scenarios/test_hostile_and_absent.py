@@ -197,9 +197,10 @@ def test_a_siblings_end_of_a_lane_that_is_none() -> None:
         block = lab.build(A, items=[lab.item(B, A, acks=[Ack(lane, 1, 1)])])
         assert refusals(block) == [Refusal.VALUE_MALFORMED]
     lab = lab_with(1)
+    batch = lab.batch(A, B, 1, 1, tail=0)
     lie = [lambda: demo.host.set(messaging.keys.outbound_lane((B, 0)), bytes(40))]
     lab.relay.include({A: lab.build(A, lie, items=[]).header})
-    block = lab.build(B, items=[lab.item(A, B, lab.batch(A, B, 1, 1, tail=0))])
+    block = lab.build(B, items=[lab.item(A, B, batch)])
     assert refusals(block) == [Refusal.VALUE_MALFORMED]
 
 
@@ -444,7 +445,7 @@ def test_45_a_relay_value_that_one_context_forges_is_found_out(monkeypatch: pyte
     """An author whose relay node shows another head of A: every validator arrives at another block."""
     lab = lab_with(1)
     forged = lab.build(A, [lab.send(B, payload=b"never included")])
-    item = lab.item(A, B, lab.batch(A, B, 1, 2), head=forged.header)
+    item = lab.item(A, B, lab.batch(A, B, 1, 2, head=forged.header), head=forged.header)
     key = relay_keys.para_head(A)
     real = EmbeddedRelayNode.read
 

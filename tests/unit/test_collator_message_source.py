@@ -71,7 +71,7 @@ class Sibling:
         return create_proof(self.nodes, self.head.state_root, keys, LAYOUT_V1)
 
     def message_bodies(
-        self, dest: int, lane: int, first_nonce: int, max_count: int, max_bytes: int
+        self, dest: int, lane: int, first_nonce: int, max_count: int, max_bytes: int, at: bytes
     ) -> Sequence[bytes]:
         found = []
         for nonce in range(first_nonce, first_nonce + max_count):
@@ -284,7 +284,7 @@ class Liar:
     def read_proof(self, keys: Sequence[bytes], at: bytes) -> Any:
         return self.proofs(keys, self.honest.read_proof(keys, at))
 
-    def message_bodies(self, *arguments: int) -> Any:
+    def message_bodies(self, *arguments: Any) -> Any:
         return self.bodies(self.honest.message_bodies(*arguments))
 
 

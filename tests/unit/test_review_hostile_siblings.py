@@ -103,7 +103,7 @@ class LyingNode:
     def read_proof(self, keys: Sequence[bytes], at: bytes) -> Any:
         return self._lie(self._node.read_proof(keys, at))
 
-    def message_bodies(self, *request: int) -> Any:
+    def message_bodies(self, *request: Any) -> Any:
         return self._lie(self._node.message_bodies(*request))
 
 

@@ -244,7 +244,7 @@ class StateMessaging(Pallet):
             (dest, lane),
             replace(state, next_nonce=nonce + 1, bytes_in_flight=in_flight_bytes, head=head),
         )
-        offchain_index.set(offchain_body_key(dest, lane, nonce), encoded)
+        offchain_index.set(offchain_body_key(commitment), encoded)
         self.deposit_event(MessageSent(dest, lane, nonce, commitment))
         return message
 

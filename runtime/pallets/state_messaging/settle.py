@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from host_functions.interfaces import offchain_index
 from runtime.pallets.state_messaging.events import (
     LaneAcknowledged,
     MessageSettled,
@@ -28,13 +27,7 @@ from runtime.pallets.state_messaging.lanes import (
     settle_window,
 )
 from runtime.pallets.state_messaging.receive import ProvenItem, Refusal, Refused, check_ack, check_end
-from runtime.pallets.state_messaging.types import (
-    Ack,
-    InboundItem,
-    SentMessage,
-    TimeoutClaim,
-    offchain_body_key,
-)
+from runtime.pallets.state_messaging.types import Ack, InboundItem, SentMessage, TimeoutClaim
 from runtime.support.dispatch import with_storage_layer
 
 if TYPE_CHECKING:
@@ -99,7 +92,6 @@ def acknowledge(messaging: StateMessaging, dest: int, ack: Ack, end: Inbound) ->
             continue  # settled before: only in an unordered lane
         if nonce % CHECKPOINT_INTERVAL == 0:
             messaging.Checkpoints.remove((dest, ack.lane, nonce))
-        offchain_index.clear(offchain_body_key(dest, ack.lane, nonce))
         released.append((nonce, commitment, pending))
 
     # The lane is written before the first sender is told: what it does about it may be to send again.

@@ -173,6 +173,9 @@ def outbox_tail(dest: int, lane: int, nonce: int) -> bytes:
     return lane_key(dest, lane) + nonce.to_bytes(8, "big")
 
 
-def offchain_body_key(dest: int, lane: int, nonce: int) -> bytes:
-    """Key under which a node's offchain database keeps a body for the destination's collators to fetch."""
-    return b"pileus/body/v1" + outbox_tail(dest, lane, nonce)
+def offchain_body_key(commitment: bytes) -> bytes:
+    """Key under which a node's offchain database keeps a body for the destination's collators to fetch.
+
+    By content: on another fork of the chain the same nonce may stand for another message, and both may be needed.
+    """
+    return b"pileus/body/v1" + commitment
