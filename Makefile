@@ -6,12 +6,13 @@ STAMP := $(VENV)/.pileus-installed
 GUEST_LINT := $(BIN)/python tools/guest_lint.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow real-chains check bench docs clean
+.PHONY: help demo test test-slow test-real real-chains check bench docs clean
 
 help:
 	@echo "make demo    send messages between two parachains, in both relay-state forms"
 	@echo "make test    run the tests"
 	@echo "make test-slow  run the long ones: every real runtime at hand, 160 live blocks"
+	@echo "make test-real  run the tests on chain specs of real networks, after make real-chains"
 	@echo "make real-chains  fetch chain specs of real networks with npm, into .cache/real-chains"
 	@echo "make check   ruff, mypy --strict, import-linter, guest lint"
 	@echo "make bench   print the benchmarks as ratios to the hash floor"
@@ -31,10 +32,13 @@ demo: $(STAMP)
 	$(BIN)/pileus run examples/two_parachains.toml --relay-state carried
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not real"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2 -m slow
+	$(BIN)/python -m pytest -q -n 2 -m "slow and not real"
+
+test-real: $(STAMP) real-chains
+	$(BIN)/python -m pytest -q -n 2 -m real
 
 real-chains:
 	@$(PYTHON) tools/real_chains.py

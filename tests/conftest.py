@@ -29,6 +29,13 @@ settings.register_profile("campaign", settings.get_profile("default"), max_examp
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever uses `real_chain` needs what only ``make real-chains`` brings."""
+    for item in items:
+        if "real_chain" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.real)
+
+
 @cache
 def load_vectors(folder: Path, name: str) -> Any:
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))

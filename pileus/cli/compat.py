@@ -54,7 +54,8 @@ def compat(
     """Show how well runtimes work here.
 
     A parachain is authored on, executed, validated by its own validate_block and included by a relay chain; a relay
-    chain makes blocks and includes a parachain of ours; another chain makes blocks; a blob is compiled and described.
+    chain makes blocks and includes a parachain of ours; another chain makes blocks; a blob that is no parachain's is
+    compiled and described.
     Each file is examined in a process of its own. Exit status 0 if everything passes, 1 if something does not, 2 if a
     file cannot be read or there is none.
     """

@@ -24,7 +24,7 @@ from pileus.collator import Collator, ParachainNode
 from pileus.compat.matrix import Cell, Column, Kind, Row, Timings
 from pileus.keyring import Keypair
 from pileus.metadata import Metadata
-from pileus.real_runtimes import RealParachain, RealRelay, Stage, author_and_validate
+from pileus.real_runtimes import RealParachain, RealRelay, Stage, author_and_validate, bare_spec
 from pileus.real_runtimes.own_chain import OwnChain
 from pileus.real_runtimes.parachain import CALL_TIMEOUT
 from pileus.real_runtimes.stages import IncludingRelay, Report
@@ -48,6 +48,7 @@ COLUMNS: Final = {
     Stage.FLIPS_REFUSED: Column.FLIPS_REFUSED,
 }
 PARACHAIN_ENTRY_POINT: Final = "validate_block"
+VERSION_ENTRY_POINT: Final = "Core_version"
 RELAY_ENTRY_POINT: Final = "ParachainHost_availability_cores"
 
 RUNTIME_FAULTS: Final = (PileusError, BlobError, ValueError)
@@ -109,8 +110,9 @@ def examine(
 ) -> Row:
     """The row of one file that was read: a chain spec, or a blob (`spec` is ``None``).
 
-    `relays` are tried in turn, by name, until one includes the parachain; without any it is the model relay chain.
-    `blocks` are made; `flips` bits are flipped in the last PoV, or in the first block, chosen by `seed`.
+    A parachain's blob without a genesis gets one made for it. `relays` are tried in turn, by name, until one includes
+    the parachain; without any it is the model relay chain. `blocks` are made; `flips` bits are flipped in the last PoV,
+    or in the first block, chosen by `seed`.
     """
     chain = None if spec is None else spec.id or spec.name
     examination = _Examination(file, Kind.BLOB if spec is None else Kind.CHAIN, chain)
@@ -120,8 +122,15 @@ def examine(
     if runtime is None:
         return examination.row()
     if spec is None:
-        _describe(examination, runtime, Storage())
-        return examination.row()
+        if not _describe(examination, runtime, Storage()) or not _is_parachain(runtime):
+            return examination.row()
+        try:
+            spec = bare_spec(runtime)
+        except RUNTIME_FAULTS as error:
+            examination.kind = Kind.PARACHAIN
+            examination.fail(Column.GENESIS, f"none can be made for the runtime: {error}")
+            return examination.row()
+        examination.details["made_genesis"] = True
     examination.kind = _kind(runtime, spec)
     if not _describe(examination, runtime, spec.genesis) or not examination.attempt(
         Column.GENESIS, lambda: _genesis(examination, runtime, spec)
@@ -156,7 +165,7 @@ def _describe(examination: _Examination, runtime: WasmRuntime, storage: Storage)
 
     Metadata states the values of constants, which may be read from the state.
     """
-    if examination.kind is Kind.BLOB and "Core_version" not in runtime.blob.entry_points:
+    if examination.kind is Kind.BLOB and VERSION_ENTRY_POINT not in runtime.blob.entry_points:
         examination.cells[Column.METADATA] = Cell(True, 0)
         return True
 
@@ -173,8 +182,13 @@ def _describe(examination: _Examination, runtime: WasmRuntime, storage: Storage)
     return examination.attempt(Column.METADATA, tell)
 
 
+def _is_parachain(runtime: WasmRuntime) -> bool:
+    """Whether it is a runtime with a validation function; there are validation functions that are no runtimes."""
+    return {PARACHAIN_ENTRY_POINT, VERSION_ENTRY_POINT} <= set(runtime.blob.entry_points)
+
+
 def _kind(runtime: WasmRuntime, spec: ChainSpec) -> Kind:
-    if PARACHAIN_ENTRY_POINT in runtime.blob.entry_points:
+    if _is_parachain(runtime):
         return Kind.PARACHAIN
     if RELAY_ENTRY_POINT in runtime.blob.entry_points:
         try:

@@ -58,7 +58,10 @@ def coins(parents: int, amount: int) -> dict[str, object]:
     return {"V1": [[asset]]}
 
 
-@pytest.mark.parametrize("pair", ["recorded", "fetched"])
+PAIRS = ["recorded", pytest.param("fetched", marks=pytest.mark.real)]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
 def test_a_teleport_both_ways(pair: str, request: pytest.FixtureRequest) -> None:
     """Value leaves one chain and arrives on the other, less what the destination charges for executing the message."""
     relay_spec, para_spec = request.getfixturevalue(pair)
@@ -118,7 +121,7 @@ def upgraded(code: bytes) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pair", ["recorded", "fetched"])
+@pytest.mark.parametrize("pair", PAIRS)
 def test_a_code_upgrade_to_the_end(pair: str, request: pytest.FixtureRequest) -> None:
     """Authorized by the relay chain's root, enacted, announced, admitted, applied, and built upon."""
     relay_spec, para_spec = request.getfixturevalue(pair)
