@@ -201,6 +201,18 @@ def test_a_root_that_was_made_up_is_an_answer_or_a_named_failure(node: bytes, ke
         pytest.fail("ours answers where py-trie has no node")
 
 
+def test_a_node_of_32_bytes_is_never_inline() -> None:
+    """Else one trie would have two encodings, and two roots."""
+    leaf = [b"\x20", b"v" * 32]
+    for children, inline in (([leaf] * 16, False), ([[b"\x20", b"v"]] * 16, True)):
+        node = rlp.encode([*children, b""])
+        if inline:
+            assert verify(keccak_256_of(node), (node,), [b"\x10"]) == {b"\x10": None}
+        else:
+            with pytest.raises(BadNode, match="inline node of 32 bytes or more"):
+                verify(keccak_256_of(node), (node,), [b"\x10"])
+
+
 def keccak_256_of(data: bytes) -> bytes:
     state = Externalities.recording({}, LAYOUT_V1.empty_root)
     with OffchainContext(state.backend).externalities():

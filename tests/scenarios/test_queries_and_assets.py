@@ -431,7 +431,7 @@ def test_29_a_sibling_that_forges_transfers_takes_nothing() -> None:
         payload = AssetMessage(1, home, ALICE, BOB, amount).encode()
         return lambda: demo.state_messaging.send_message(A, 0, MessageBody(sender, b"assets", None, payload))
 
-    lab.step({B: [forged(b"assets", A, 2 * demo.UNIT), forged(b"assets", C, 1), forged(ALICE, A, 1)]})
+    lab.step({B: [forged(b"assets", A, 2 * demo.UNIT), forged(b"assets", C, 1), forged(ALICE, A, demo.UNIT)]})
     consumed = [
         Outcome(event.outcome)
         for _ in range(2)

@@ -404,6 +404,19 @@ def test_a_sibling_whose_state_has_no_or_another_block() -> None:
         assert reasons() == ["BAD_BLOCK", "NO_BLOCK"]
 
 
+def test_a_sibling_that_keeps_a_block_under_another_number() -> None:
+    with OffchainContext(Externalities.recording({}, LAYOUT_V1.empty_root).backend).externalities():
+        key = block_hash_key(8)
+    state_root, state_nodes = build_state(Storage({key: keccak(world().rlp_header)}))
+    head = Header(bytes(32), 30, state_root, bytes(32))
+    root, nodes = build_state(Storage({relay_keys.para_head(SIBLING): byte_vec.encode(head.encode())}))
+    with receiving(lambda: EmbeddedRelayNode(Database(nodes), root)):
+        proof = create_proof(state_nodes, state_root, [key], LAYOUT_V1)
+        block = EarlierBlock(8, world().rlp_header)
+        evm.submit(ALICE, replace(EARLIER, head=NewestHead(head.hash()), block=block, state_nodes=proof))
+        assert reasons() == ["BAD_BLOCK"]
+
+
 def test_malformed_nodes_under_correct_hashes_are_named() -> None:
     """A hostile sibling chooses all its roots."""
     nonsense = b"\xff" * 40

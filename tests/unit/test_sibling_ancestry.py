@@ -265,6 +265,17 @@ def test_a_window_that_a_lying_sibling_fills_with_nonsense_leads_nowhere() -> No
         assert caught.value.refusal is HeadRefusal.NOT_AN_ANCESTOR
 
 
+def test_a_parent_whose_number_does_not_precede_its_childs_is_none() -> None:
+    """The sibling signs what it likes: a chain of right hashes and wrong numbers could name any height."""
+    parent = Header(bytes(32), 3, bytes(32), bytes(32))
+    newest = Header(parent.hash(), 10, bytes(32), bytes(32))
+    root, nodes = build_state(Storage({relay_keys.para_head(SIBLING): byte_vec.encode(newest.encode())}))
+    with receiving(lambda: EmbeddedRelayNode(Database(nodes), root)):
+        with pytest.raises(HeadRefused) as caught:
+            resolve(HeaderChain((parent.encode(),)))
+    assert caught.value.refusal is HeadRefusal.NOT_AN_ANCESTOR
+
+
 def test_relay_state_that_is_gone_is_no_refusal() -> None:
     """A relay node that lost part of the state cannot answer; that is never "unknown sibling"."""
     gone = EmbeddedRelayNode(Database({RELAY_ROOT: RELAY_NODES[RELAY_ROOT]}), RELAY_ROOT)
