@@ -55,6 +55,9 @@ MAX_JSON_ITEMS: Final = 2_000_000
 """Most objects, lists and members in a spec. A few bytes of JSON make an object of hundreds, so the size of the
 text bounds memory badly. Polkadot's spec has 12,000."""
 
+MAX_NAME: Final = 1_000
+"""Characters of a chain's name and id."""
+
 GZIP: Final = b"\x1f\x8b"
 WASM: Final = b"\0asm"
 NOT_WASM: Final = {
@@ -256,6 +259,8 @@ def _text(document: dict[str, Any], key: str) -> str | None:
     found = document.get(key)
     if found is not None and not isinstance(found, str):
         raise BadChainSpec(f"$.{key} is not a string")
+    if found is not None and len(found) > MAX_NAME:
+        raise BadChainSpec(f"$.{key} has {len(found)} characters, at most {MAX_NAME} are a name")
     return found
 
 

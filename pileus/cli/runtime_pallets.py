@@ -11,6 +11,7 @@ from host_functions.executor.wasm import InvalidCode, WasmRuntime
 from host_functions.state_machine import FullBackend, Storage, build_state
 from pileus.chain_spec import RuntimeFile
 from pileus.cli.chain_files import VERSION_TIMEOUT, compile_cache
+from pileus.cli.inputs import shorten
 from pileus.metadata import BadMetadata, Metadata, Pallet
 from runtime.primitives.errors import ScaleError
 from runtime.trie.layout import LAYOUT_V1
@@ -18,6 +19,8 @@ from runtime.trie.layout import LAYOUT_V1
 __all__ = ["metadata_report", "pallet_rows"]
 
 METADATA = "Metadata_metadata"
+MAX_NAME = 60
+"""Letters of a pallet's name that are shown: the runtime chooses it."""
 
 
 def metadata_report(file: RuntimeFile, code: bytes, entry_points: tuple[str, ...]) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def pallet_rows(report: dict[str, Any]) -> list[tuple[str, object]]:
     """A line for each pallet, for reading."""
     return [
         (
-            f"  {pallet['name']}",
+            f"  {shorten(pallet['name'], MAX_NAME)}",
             ", ".join(
                 part
                 for part in (

@@ -17,6 +17,7 @@ from typing import Any, Final
 from host_functions.contexts import HostContext
 from host_functions.errors import PileusError
 from host_functions.executor import Runtime
+from pileus.metadata.version_15 import VERSION_15
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.hashing import (
     blake2_128,
@@ -27,7 +28,7 @@ from runtime.primitives.hashing import (
     twox_256,
 )
 from runtime.primitives.relay_keys import storage_prefix
-from runtime.primitives.scale import byte_vec
+from runtime.primitives.scale import byte_vec, option, u32
 
 __all__ = [
     "BadMetadata",
@@ -47,7 +48,8 @@ OLDEST: Final = 9
 NEWEST: Final = 15
 FIRST_WITH_INDICES: Final = 12
 FIRST_WITH_TYPES: Final = 14
-FIRST_WITH_APIS: Final = 15
+FIRST_WITH_ENVELOPE: Final = 15
+"""That names the parts of an extrinsic; before, they are parameters of its type."""
 FIRST_WITH_EXTENSIONS: Final = 11
 
 HASHERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
@@ -168,12 +170,20 @@ class Metadata:
             raise BadMetadata(f"damaged metadata: {type(error).__name__}: {str(error)[:200]}") from None
 
     @staticmethod
-    def of(runtime: Runtime, context: HostContext) -> Metadata:
-        """What a runtime answers to ``Metadata_metadata``. The last few are kept: reading takes up to a second.
+    def of(runtime: Runtime, context: HostContext, version: int | None = None) -> Metadata:
+        """What a runtime answers to ``Metadata_metadata``, or of the ``version`` that is asked for.
+
+        The last few are kept: reading takes up to a second.
 
         Raises what calling it raises, `ScaleError` for an answer that is no byte string, and `BadMetadata`.
         """
-        return _read(byte_vec.decode(runtime.call("Metadata_metadata", b"", context)))
+        if version is None:
+            return _read(byte_vec.decode(runtime.call("Metadata_metadata", b"", context)))
+        answer = runtime.call("Metadata_metadata_at_version", u32.encode(version), context)
+        encoded = option(byte_vec).decode(answer)
+        if encoded is None:
+            raise BadMetadata(f"the runtime has no metadata of version {version}")
+        return _read(encoded)
 
     def pallet(self, name: str) -> Pallet:
         """Raises `UnknownName`."""
@@ -338,6 +348,8 @@ def _decode(encoded: bytes, version: int) -> tuple[Any, Any, dict[str, Any]]:
     registry.update_type_registry(load_type_registry_preset("core"))
     if version < FIRST_WITH_TYPES:
         registry.update_type_registry(load_type_registry_preset("legacy"))
+    if version >= FIRST_WITH_ENVELOPE:
+        registry.update_type_registry(VERSION_15)
     metadata = registry.create_scale_object("MetadataVersioned", ScaleBytes(encoded))
     metadata.decode()
     if version >= FIRST_WITH_TYPES:
@@ -422,9 +434,15 @@ def _shape(definition: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]
 
 
 def _envelope(document: dict[str, Any], version: int, registry: Any) -> tuple[str | None, str | None]:
-    """Types of an extrinsic's address and signature: parameters of ``UncheckedExtrinsic``."""
+    """Types of an extrinsic's address and signature."""
     if version < FIRST_WITH_TYPES:
         return None, None
+    if version >= FIRST_WITH_ENVELOPE:
+        parts = document["extrinsic"]
+        return (
+            _type_name(parts["address_ty"], typed=True),
+            _type_name(parts["signature_ty"], typed=True),
+        )
     extrinsic = _type(registry, _type_name(document["extrinsic"]["ty"], typed=True))
     types = {one["name"]: one["type"] for one in extrinsic["params"]}
     address, signature = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from host_functions.executor.wasm import CompileCache, WasmRuntime
 from pileus.chain_spec import build_genesis, hasher_of, parse_runtime_file, version_of
-from pileus.real_runtimes import author_and_validate
+from pileus.real_runtimes import author_and_validate, bare_spec
 from runtime.trie.layout import BLAKE2B_256
 
 RealChain = Callable[[str], Path]
@@ -42,6 +43,46 @@ def test_the_parachain_authors_and_validates(real_chain: RealChain) -> None:
     assert report.para.para_id == 1000
 
 
+@pytest.mark.slow
+def test_a_bare_runtime_begins_a_chain(real_chain: RealChain) -> None:
+    """Without ``:c`` beside ``:code`` in the genesis every PoV would carry the code, of 1.5 MB."""
+    code = parse_runtime_file(real_chain("acala-2220.wasm").read_bytes()).code
+    assert code is not None
+    spec = bare_spec(WasmRuntime(code, cache=CompileCache.default()))
+    report = author_and_validate(spec, cache=CompileCache.default())
+    assert report.passed, report.reason
+    assert all(block.pov_bytes < 6_000 for block in report.blocks)
+
+
+def test_the_page_runs_as_written(
+    real_chain: RealChain,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The Python of the page 'Real runtimes', from top to bottom."""
+    folder = real_chain("rococo_v2_2_asset_hub.json").parent
+    page = (repository / "docs" / "real-runtimes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    monkeypatch.chdir(repository)
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(block.replace(".cache/real-chains", str(folder)), names)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:6] == [
+        "starts True 1",
+        "authored True 3",
+        "executed True 3",
+        "validated True 3",
+        "included True 3",
+        "flips refused True 20",
+    ]
+    assert [line.split()[0] for line in lines[6:9]] == ["1", "2", "3"]
+    assert lines[9].split()[0] == "52"
+
+
+@pytest.mark.slow
 def test_the_bare_runtime_tells_its_version(real_chain: RealChain) -> None:
     found = parse_runtime_file(real_chain("acala-2220.wasm").read_bytes())
     assert found.spec is None

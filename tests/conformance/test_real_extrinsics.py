@@ -15,7 +15,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from host_functions.contexts import OffchainContext
+from host_functions.errors import SandboxError
 from host_functions.executor.wasm import CompileCache
+from host_functions.state_machine import FullBackend
 from pileus.chain_spec import ChainSpec, parse_runtime_file
 from pileus.keyring import Keypair
 from pileus.metadata import (
@@ -141,6 +144,59 @@ def test_what_is_wrong_with_a_transaction_is_seen_by_the_runtime(running: Runnin
     assert collation.block.extrinsics[-1] == good
 
 
+CLEAR_ORIGIN = b"\x02\x04\x0a"
+"""XCM version 2 of one instruction, ``ClearOrigin``."""
+
+
+def test_downward_messages_are_taken_in_the_order_of_their_chain(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runtime hashes what it is given and holds it against the head that the relay proof shows."""
+    para, relay = running("rococo-asset-hub-genesis")
+    for message in (CLEAR_ORIGIN, b"no message at all"):
+        relay.chain.queue_downward_message(para.para_id, message)
+    relay.advance()
+    waiting = relay.retrieve_dmq_contents(para.para_id, relay.best_block_hash())
+    assert [message.msg for message in waiting] == [CLEAR_ORIGIN, b"no message at all"]
+
+    honest = relay.retrieve_dmq_contents
+    with monkeypatch.context() as lying:
+        lying.setattr(relay, "retrieve_dmq_contents", lambda *asked: honest(*asked)[::-1])
+        with pytest.raises(SandboxError, match=r"assertion failed: `\(left == right\)`"):
+            collate_next(para, relay)
+
+    collation = collate_next(para, relay)
+    assert collation.commitments.processed_downward_messages == 2
+    assert relay.include(collation) is None
+    para.node.import_block(collation.block, relay.relay_state_prover(collation.descriptor.relay_parent))
+    assert relay.retrieve_dmq_contents(para.para_id, relay.best_block_hash()) == ()
+    outcomes = [event.name for event in para.events() if event.pallet == "DmpQueue"]
+    assert outcomes == ["ExecutedDownward", "InvalidFormat"]
+
+
+def test_upward_messages_are_outputs_of_the_candidate(running: Running, spec: Specs) -> None:
+    name = "rococo-asset-hub-genesis"
+    para, relay = running(name)
+    beneficiary = {
+        "V1": {"parents": 0, "interior": {"X1": {"AccountId32": {"network": "Any", "id": "0x" + "55" * 32}}}}
+    }
+    coins = {"id": {"Concrete": {"parents": 1, "interior": "Here"}}, "fun": {"Fungible": 2 * 10**12}}
+    call = para.metadata.compose_call(
+        "PolkadotXcm",
+        "teleport_assets",
+        {"V1": {"parents": 1, "interior": "Here"}},
+        beneficiary,
+        {"V1": [[coins]]},
+        0,
+    )
+    # The relay chain's host configuration, as its proof shows it, lets so many and so large messages through.
+    collation = collate_next(para, relay, [para.signed(call, sender_of(spec(name)))])
+    (message,) = collation.commitments.upward_messages
+    assert message[0] == 2  # an XCM of version 2
+    assert bytes.fromhex("55" * 32) in message
+    assert relay.include(collation) is None
+
+
 def test_names_that_are_not_there(running: Running) -> None:
     metadata = running("rococo-asset-hub-genesis")[0].metadata
     with pytest.raises(UnknownName, match="no pallet 'Moon'"):
@@ -169,6 +225,35 @@ def test_keys_of_the_networks(spec: Specs, running: Running, vectors: Callable[[
         for key in accounts[:5]:
             assert para.metadata.storage_key("System", "Account", key[-account:]) == key
         assert para.metadata.storage_key("ParachainInfo", "ParachainId") in top
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kusama-coretime-genesis", "polkadot-coretime-genesis"])
+def test_version_15_says_the_same_as_version_14(running: Running, spec: Specs, name: str) -> None:
+    """Both runtimes answer in either version; what is signed by the newer one goes through."""
+    para, relay = running(name)
+    backend = FullBackend(para.node.nodes, para.node.best_header.state_root, para.node.layout)
+    newer = Metadata.of(para.runtime, OffchainContext(backend), 15)
+    older = para.metadata
+    assert (older.version, newer.version) == (14, 15)
+    assert [*newer.pallets] == [*older.pallets]
+    for pallet in older.pallets:
+        calls = [(call.name, call.index) for call in newer.pallet(pallet).calls.values()]
+        assert calls == [(call.name, call.index) for call in older.pallet(pallet).calls.values()]
+        for item, stored in newer.pallet(pallet).storage.items():
+            assert (stored.prefix, stored.hashers) == (
+                older.item(pallet, item).prefix,
+                older.item(pallet, item).hashers,
+            )
+    assert [one.name for one in newer.signed_extensions] == [one.name for one in older.signed_extensions]
+    sender = sender_of(spec(name))
+    call = newer.compose_call("System", "remark_with_event", byte_vec.encode(b"fifteen"))
+    extrinsic = signed_extrinsic(newer, call, sender, 0, para.identity)
+    assert extrinsic == signed_extrinsic(older, call, sender, 0, para.identity)
+    collation = collate_next(para, relay, [extrinsic])
+    assert collation.proposal.dispatch_results[-1] == APPLIED
+    with pytest.raises(BadMetadata, match="no metadata of version 99"):
+        Metadata.of(para.runtime, OffchainContext(backend), 99)
 
 
 def test_an_ethereum_account_is_the_known_one() -> None:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+import wasmtime
 import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from pileus.chain_spec import (
     BadChainSpec,
     RuntimeFile,
     build_genesis,
+    hasher_of,
     parse_runtime_file,
 )
 from runtime.primitives.hashing import blake2_256, keccak_256
@@ -150,6 +152,12 @@ WRONG = {
     "not gzip": (b"\x1f\x8b\0\0\0", "not valid gzip"),
     "JSON bomb": (b'{"a":[' + b"[]," * 1_000_001 + b"0]}", "more than 2000000 objects"),
     "bomb": (gzip.compress(bytes(MAX_SPEC_BYTES + 1), 1), "larger than 64 MiB when unpacked"),
+    "para id is text": (b'{"top": {}, "para_id": "100"}', r"\$\.para_id is not a number below 2\^32"),
+    "para id is a truth value": (b'{"top": {}, "paraId": true}', r"\$\.paraId is not a number below 2\^32"),
+    "para id is too large": (b'{"top": {}, "para_id": 4294967296}', "not a number below"),
+    "para id is infinite": (b'{"top": {}, "para_id": 1e999}', "not a number below"),
+    "name without end": (b'{"top": {}, "name": "' + b"A" * 1001 + b'"}', r"\$\.name has 1001 characters"),
+    "digits of another script": ('{"top": {"0x\uff11\uff12": "0x"}}'.encode(), "is not hex"),
 }
 
 
@@ -157,6 +165,28 @@ WRONG = {
 def test_what_is_wrong_is_said(data: bytes, message: str) -> None:
     with pytest.raises(BadChainSpec, match=message):
         parse_runtime_file(data)
+
+
+def test_a_spec_may_say_the_para_id() -> None:
+    for text, expected in (
+        ("", None),
+        (', "para_id": 2000', 2000),
+        (', "paraId": 0', 0),
+        (', "para_id": null', None),
+    ):
+        spec = parse_runtime_file(f'{{"top": {{}}{text}}}'.encode()).spec
+        assert spec is not None
+        assert spec.para_id == expected
+
+
+def test_the_hash_function_is_that_of_the_ordered_root() -> None:
+    def hasher(imported: str) -> Hasher:
+        text = f'(module (import "env" "{imported}" (func (param i64) (result i32))) (memory (export "memory") 1))'
+        return hasher_of(bytes(wasmtime.wat2wasm(text)))
+
+    assert hasher("ext_trie_keccak_256_ordered_root_version_2") == KECCAK_256
+    assert hasher("ext_trie_blake2_256_ordered_root_version_2") == BLAKE2B_256
+    assert hasher("ext_hashing_keccak_256_version_1") == BLAKE2B_256  # bridges hash with it
 
 
 @given(STORAGES, st.sampled_from([0, 1]), st.sampled_from([BLAKE2B_256, KECCAK_256]))
