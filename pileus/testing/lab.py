@@ -23,8 +23,9 @@ from host_functions.contexts import AuthoringContext
 from host_functions.executor import NativeRuntime
 from host_functions.interfaces import storage
 from host_functions.relay_state import CarriedProof, EmbeddedRelayNode, RelayOwnState, RelayStateReader
-from host_functions.state_machine.backend import WitnessBackend
+from host_functions.state_machine.backend import FullBackend, WitnessBackend
 from host_functions.state_machine.externalities import Externalities
+from host_functions.state_machine.genesis import Storage, build_state
 from pileus.collator.message_source import Fetched, MessageSource, ProofForm, SiblingMessageSource
 from pileus.collator.messages import MessageCollector
 from pileus.collator.node import ParachainNode
@@ -168,11 +169,14 @@ class LabBlock:
 class LabChain(ParachainNode):
     """One node of a demo chain that builds its blocks of actions."""
 
-    def __init__(self, runtime: NativeRuntime, para_id: int, pallets: Sequence[Pallet]) -> None:
+    def __init__(
+        self, runtime: NativeRuntime, para_id: int, pallets: Sequence[Pallet], *, validate: bool = True
+    ) -> None:
         genesis = demo.GenesisConfig(para_id, (bytes(32),), ((ALICE, 10**18),))
         super().__init__(runtime, genesis.encode())
         self.para_id = para_id
         self._pallets = pallets
+        self.validate = validate
 
     def build(
         self,
@@ -199,7 +203,8 @@ class LabChain(ParachainNode):
         self._headers[block_hash] = header
         self._runtimes[block_hash] = self.runtime
         self.best_hash = block_hash
-        self._validate(header, reader, relay, parent, witness, relay_parent, actions, items)
+        if self.validate:
+            self._validate(header, reader, relay, parent, witness, relay_parent, actions, items)
         raw = self.storage(demo.system.Events.key(), block_hash)
         events = tuple(record.event for record in demo.pallets.decode_events(raw or b"\x00"))
         return LabBlock(header, relay_parent, events, tuple(results), tuple(items), proof_size=proof_size)
@@ -253,6 +258,18 @@ class LabChain(ParachainNode):
                     f"block {header.number} of {self.para_id} differs with {name} relay state"
                 )
 
+    def forget_all_but(self, header: Header) -> None:
+        """Keep the state of one block."""
+        state = FullBackend(self.nodes, header.state_root, self.layout)
+        entries: dict[bytes, bytes] = {}
+        key = state.next_key(b"")
+        while key is not None:
+            entries[key] = state.get(key) or b""
+            key = state.next_key(key)
+        root, self.nodes = build_state(Storage(entries), self.layout)
+        if root != header.state_root:
+            raise LabDivergence(f"the entries of block {header.number} of {self.para_id} make another state")
+
     def read(self, question: Callable[[], object], at: bytes | None = None) -> object:
         """Ask the pallets about the state of a block, by default the newest built."""
         root = self._root(at or self.best_hash)
@@ -282,11 +299,15 @@ class Lab:
     lanes: Sequence[int] = (0, 128)
     pallets: Sequence[Pallet] = (demo.state_messaging, demo.state_query)
     """Whose hooks run, besides the system's."""
+    validate: bool = True
+    """Whether every block is executed in all contexts; without, in one."""
     chains: dict[int, LabChain] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         runtime = NativeRuntime("runtime.chains.demo")
-        self.chains = {para: LabChain(runtime, para, self.pallets) for para in self.paras}
+        self.chains = {
+            para: LabChain(runtime, para, self.pallets, validate=self.validate) for para in self.paras
+        }
         self.relay = LabRelay({para: chain.genesis.encode() for para, chain in self.chains.items()})
 
     def __getitem__(self, para: int) -> LabChain:
@@ -355,6 +376,11 @@ class Lab:
         }
         self.relay.include({para: block.header for para, block in built.items()})
         return built
+
+    def prune(self) -> None:
+        """Forget every state but that of the included heads: long runs would keep them all."""
+        for para, chain in self.chains.items():
+            chain.forget_all_but(Header.decode(self.relay.best.heads[para]))
 
     # Items by hand.
 

@@ -387,7 +387,7 @@ class EndsQuietly(Messaging):
 
 TestMessaging = EndsQuietly.TestCase
 TestMessaging.settings = settings(
-    max_examples=40, stateful_step_count=16, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=16, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
