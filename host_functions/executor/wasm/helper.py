@@ -28,6 +28,7 @@ from host_functions.executor.wasm.allocator import (
 from host_functions.executor.wasm.engine import EngineConfig, engine_for
 from host_functions.executor.wasm.errors import AllocatorError, OutOfMemory, Trap
 from host_functions.executor.wasm.execution import Execution
+from host_functions.executor.wasm.exports import Exports
 from host_functions.executor.wasm.helper_wat import (
     BUMPER,
     DETAIL,
@@ -74,9 +75,9 @@ class Helper:
     """One instance of the module, bound to the memory of one guest."""
 
     def __init__(self, config: EngineConfig, store: wasmtime.Store, memory: wasmtime.Memory) -> None:
-        exports = wasmtime.Instance(store, _module(config), [memory]).exports(store)
-        self._functions = {name: exports[name] for name in HELPED}
-        state = exports["state"]
+        exports = Exports(wasmtime.Instance(store, _module(config), [memory]), store)
+        self._functions = {name: _function(exports, name) for name in HELPED}
+        state = exports.get("state")
         if not isinstance(state, wasmtime.Memory):
             raise TypeError("the helper module lost its state")
         self._state = ctypes.addressof(state.data_ptr(store).contents)
@@ -101,6 +102,13 @@ class Helper:
             bounds = OutOfBounds(detail & LOW, detail >> 32, execution.memory.size)
             return Trap(execution.entry_point, f"{name}: {bounds}")
         return heap_error(Fault(code), detail) if code else None
+
+
+def _function(exports: Exports, name: str) -> wasmtime.Func:
+    function = exports.get(name)
+    if not isinstance(function, wasmtime.Func):
+        raise TypeError(f"the helper module lost {name}")
+    return function
 
 
 def heap_error(fault: Fault, detail: int) -> OutOfMemory:

@@ -33,6 +33,7 @@ from host_functions.executor.wasm.cache import CompileCache, compile_module
 from host_functions.executor.wasm.engine import EngineConfig, deadline, engine_for
 from host_functions.executor.wasm.errors import DeadlineExceeded, InvalidCode
 from host_functions.executor.wasm.execution import Execution, current_execution
+from host_functions.executor.wasm.exports import Exports
 from host_functions.executor.wasm.heap import NODE_HEAP, PAGE, HeapAllocStrategy
 from host_functions.executor.wasm.helper import Helper, hashes_are_pure
 from host_functions.executor.wasm.marshal import binding_of
@@ -157,11 +158,11 @@ class WasmRuntime:
 
     def _run(self, execution: Execution, store: wasmtime.Store) -> bytes:
         instance, guest_memory = self._instantiate(execution, store)
-        exports = instance.exports(store)
+        exports = Exports(instance, store)
         most = self._pages[1]
         memory = (StockMemory if self._linking == "stock" else RawMemory)(guest_memory, store, most)
         execution.memory = memory
-        function = exports[execution.entry_point]
+        function = exports.get(execution.entry_point)
         if not isinstance(function, wasmtime.Func):
             raise InvalidCode(f"{execution.entry_point} is no function")
         length = len(execution.argument)
@@ -173,9 +174,7 @@ class WasmRuntime:
             raise
         return memory.read(packed & LOW, packed >> 32 & LOW)
 
-    def _explain(
-        self, trap: wasmtime.Trap, exports: wasmtime._instance.InstanceExports, store: wasmtime.Store
-    ) -> None:
+    def _explain(self, trap: wasmtime.Trap, exports: Exports, store: wasmtime.Store) -> None:
         """Raise the reason behind a trap that the guest's own stack count made; do nothing for others."""
         limit, height = self._config.stack_values, exports.get(HEIGHT_EXPORT)
         if limit is None or trap.trap_code is not wasmtime.TrapCode.UNREACHABLE:
@@ -183,9 +182,7 @@ class WasmRuntime:
         if isinstance(height, wasmtime.Global) and int(height.value(store)) & LOW > limit:
             raise GuestFault(f"the stack is full: more than {limit} values") from None
 
-    def _placed(
-        self, execution: Execution, exports: wasmtime._instance.InstanceExports, store: wasmtime.Store
-    ) -> tuple[int]:
+    def _placed(self, execution: Execution, exports: Exports, store: wasmtime.Store) -> tuple[int]:
         """The address of the argument, on the heap that now begins."""
         heap_base = exports.get(HEAP_BASE)
         if not isinstance(heap_base, wasmtime.Global) or str(heap_base.type(store).content) != "i32":
@@ -222,7 +219,7 @@ class WasmRuntime:
                     execution.helper.define(linker, store)
                 return linker.instantiate(store, self._module), memory
         instance = self._linker.instantiate(store, self._module)
-        exported = instance.exports(store)["memory"]
+        exported = Exports(instance, store).get("memory")
         if not isinstance(exported, wasmtime.Memory):
             raise InvalidCode("the blob's export 'memory' is no memory")
         exported.grow(store, least - self.blob.memory.minimum)
