@@ -11,21 +11,20 @@ checks, disputes) happens when somebody calls for it: `pileus.relay_chain.checki
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from host_functions.errors import PileusError, StateUnavailable
-from pileus.relay_chain.approvals import Approval, assign
+from pileus.relay_chain.approvals import Approval
 from pileus.relay_chain.availability import Availability
 from pileus.relay_chain.backing import BackingOutcome, Validator, back_candidate, groups, verify_votes
 from pileus.relay_chain.block import RelayBlock, extrinsics_of, genesis_header, sealed, unsealed_header
-from pileus.relay_chain.disputes import Dispute, DisputeOutcome, Disputes, DisputeVote
+from pileus.relay_chain.disputes import Dispute, Disputes, DisputeVote
 from pileus.relay_chain.genesis import (
     ParaGenesis,
     RelayChainConfig,
     authority_entries,
     epoch_entries,
-    epoch_randomness,
     genesis_entries,
 )
 from pileus.relay_chain.inclusion import (
@@ -36,6 +35,7 @@ from pileus.relay_chain.inclusion import (
     enact_candidate,
 )
 from pileus.relay_chain.interface import Collation
+from pileus.relay_chain.lifecycle import CandidateHistory, CandidateLifecycle
 from pileus.relay_chain.node import RelayNode
 from pileus.relay_chain.sessions import SessionInfo, Sessions
 from pileus.relay_chain.state import StateDatabase
@@ -43,7 +43,7 @@ from pileus.relay_chain.statements import BackedCandidate, SigningContext
 from pileus.relay_chain.storage import HrmpChannel, RelayState, RelayStateBuilder
 from pileus.relay_chain.tree import BlockTree, NotViable, UnknownRelayBlock
 from pov_validator.roles import RelayParentFacts
-from runtime.primitives.parachain import AvailableData, CommittedCandidateReceipt
+from runtime.primitives.parachain import CommittedCandidateReceipt
 
 __all__ = ["BuiltBlock", "CandidateHistory", "NotViable", "RelayChain", "UnknownPara", "UnknownRelayBlock"]
 
@@ -62,21 +62,6 @@ class BuiltBlock:
 
     block: RelayBlock
     refused: tuple[Refusal, ...]
-
-
-@dataclass(slots=True)
-class CandidateHistory:
-    """What became of a candidate that a group has judged, on all forks."""
-
-    candidate: CommittedCandidateReceipt
-    relay_parent: RelayBlock
-    core: int
-    backers: tuple[int, ...]
-    """Session indices of those who voted for it."""
-    votes: BackedCandidate | None
-    """The candidate with its votes, if there were enough."""
-    backed_in: list[RelayBlock] = field(default_factory=list)
-    included_in: list[RelayBlock] = field(default_factory=list)
 
 
 class RelayChain:
@@ -109,21 +94,15 @@ class RelayChain:
         self.node = RelayNode(database, pruning=config.state_pruning)
         """The chain's own node, which authors: what it has lost cannot be built upon."""
         self.nodes = [self.node]
-        self.availability = Availability()
-        self.disputes = Disputes()
-        self.candidates: dict[bytes, CandidateHistory] = {}
-        """Candidates that a group has judged, by hash."""
         self.finality_lag = config.finality_lag
         """Blocks by which finality follows the best block; may be changed at any time."""
         self.finality_stalled = False
-        self.frozen = False
-        """Whether a finalized block has included a candidate that a dispute found invalid: parachains stop."""
-        self._approvals: dict[tuple[bytes, bytes], Approval] = {}
         self._downward: list[tuple[int, bytes]] = []
         self._channels: list[tuple[int, int, HrmpChannel]] = []
         entries = genesis_entries(config, [validator.keypair.public_key for validator in validators], paras)
         header = genesis_header(database.commit(database.layout.empty_root, entries))
         self.tree = BlockTree(RelayBlock(header, header.hash(), config.genesis_slot, (), (), ()))
+        self.lifecycle = CandidateLifecycle(config, self.tree, len(paras), self.session_of)
         self.node.import_block(self.genesis)
         database.release(self.genesis.state_root)
         for validator in validators:
@@ -199,6 +178,34 @@ class RelayChain:
 
     # Candidates.
 
+    @property
+    def candidates(self) -> Mapping[bytes, CandidateHistory]:
+        """Candidates that a group has judged, by hash."""
+        return self.lifecycle.candidates
+
+    @property
+    def availability(self) -> Availability:
+        """Who holds which chunk of them, and hands it out."""
+        return self.lifecycle.availability
+
+    @property
+    def disputes(self) -> Disputes:
+        """The votes on them."""
+        return self.lifecycle.disputes
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a finalized block has included a candidate that a dispute found invalid: parachains stop."""
+        return self.lifecycle.frozen
+
+    def approval(self, candidate: bytes, block: RelayBlock) -> Approval:
+        """See `CandidateLifecycle.approval`."""
+        return self.lifecycle.approval(candidate, block)
+
+    def import_dispute_vote(self, candidate: bytes, vote: DisputeVote) -> Dispute:
+        """See `CandidateLifecycle.import_dispute_vote`."""
+        return self.lifecycle.import_dispute_vote(candidate, vote)
+
     def back(self, collation: Collation, *, carried: bool, fallback: bool = False) -> BackingOutcome:
         """Let the para's group judge a collation. Raises `UnknownPara`, and `UnknownRelayBlock` for its relay parent.
 
@@ -221,20 +228,7 @@ class RelayChain:
             registered_code_hash=registered,
             facts=RelayParentFacts(session.index, registered, (core,), len(session.validators)),
         )
-        candidate_hash = outcome.candidate.hash()
-        # What the group was given is what it would hand out: an honest one only if it backs the candidate, a
-        # dishonest one in any case, and the later roles are there for that one.
-        self.availability.store(
-            candidate_hash, AvailableData(collation.pov, collation.pvd), len(session.validators)
-        )
-        backers = tuple(
-            position
-            for validator in outcome.supporters
-            if (position := session.position(validator)) is not None
-        )
-        self.candidates.setdefault(
-            candidate_hash, CandidateHistory(outcome.candidate, relay_parent, core, backers, outcome.backed)
-        )
+        self.lifecycle.note_judged(outcome, relay_parent)
         return outcome
 
     def queue_downward_message(self, para_id: int, message: bytes) -> None:
@@ -290,7 +284,7 @@ class RelayChain:
             raise StateUnavailable(parent_block.state_root)
         state = RelayStateBuilder(self.database, parent_block.state_root)
         self._initialize(state, parent_block, slot)
-        included, waiting = self._settle_pending(parent_block)
+        included, waiting = self.lifecycle.settle_pending(parent_block)
         for candidate in included:
             relay_parent = self.block(candidate.descriptor.relay_parent)
             enact_candidate(candidate, relay_parent, state, parent_block.number + 1)
@@ -348,7 +342,7 @@ class RelayChain:
         newest = self.ancestry(self.best, self.best.number - number)[-1]
         target: RelayBlock | None = None
         for block in reversed(self.ancestry(newest, number - self.finalized.number - 1)):
-            if not all(self._is_decided(candidate.hash(), block) for candidate in block.included):
+            if not all(self.lifecycle.is_decided(candidate.hash(), block) for candidate in block.included):
                 break
             target = block
         if target is not None:
@@ -364,49 +358,6 @@ class RelayChain:
     def revert(self, block: bytes) -> None:
         """Give up a block with all that build on it. Raises `UnknownRelayBlock`, and `NotViable` if it is finalized."""
         self.tree.revert(self.block(block))
-
-    def approval(self, candidate: bytes, block: RelayBlock) -> Approval:
-        """The approval of a candidate that `block` includes. Raises `KeyError` for one this chain does not know."""
-        known = self._approvals.get((block.hash, candidate))
-        if known is None:
-            history = self.candidates[candidate]
-            session = self.session_of(history.relay_parent)
-            assignments = assign(
-                epoch_randomness(self.config.seed, session.index),
-                block.slot,
-                core=history.core,
-                cores=len(self.core_of),
-                validators=len(session.validators),
-                backers=history.backers,
-                params=self.config.approvals,
-            )
-            known = self._approvals[block.hash, candidate] = Approval(
-                candidate, assignments, len(session.validators), self.config.approvals.needed_approvals
-            )
-        return known
-
-    def import_dispute_vote(self, candidate: bytes, vote: DisputeVote) -> Dispute:
-        """Count a vote on a known candidate; a dispute that it decides takes effect. Raises `VoteRefused`, `KeyError`.
-
-        A candidate found invalid takes its including blocks with it, as far as they are not finalized. If one is, the
-        chain is `frozen`: no candidate is backed any more, until governance helps.
-        """
-        history = self.candidates[candidate]
-        dispute = self.disputes.import_vote(
-            self.session_of(history.relay_parent),
-            candidate,
-            history.relay_parent.hash,
-            vote,
-            current_session=self.session_of(self.best).index,
-            backers=history.backers,
-        )
-        if dispute.outcome is DisputeOutcome.INVALID:
-            for block in history.included_in:
-                if self.tree.is_finalized(block):
-                    self.frozen = True
-                elif self.tree.is_viable(block):
-                    self.tree.revert(block)
-        return dispute
 
     def _core(self, para_id: int) -> int:
         try:
@@ -431,33 +382,6 @@ class RelayChain:
                 for index in (epoch, epoch + 1)
             ]
             state.update(authority_entries(*keys))
-
-    def _settle_pending(
-        self, parent: RelayBlock
-    ) -> tuple[tuple[CommittedCandidateReceipt, ...], tuple[CommittedCandidateReceipt, ...]]:
-        """What becomes included on `parent`, and what stays pending. A candidate found invalid is neither."""
-        included: list[CommittedCandidateReceipt] = []
-        waiting: list[CommittedCandidateReceipt] = []
-        for candidate in parent.pending:
-            candidate_hash = candidate.hash()
-            if self._is_invalid(candidate_hash):
-                continue
-            if self.availability.is_available(candidate_hash) or candidate_hash not in self.candidates:
-                included.append(candidate)
-            elif not self._is_timed_out(candidate, parent):
-                waiting.append(candidate)
-        return tuple(included), tuple(waiting)
-
-    def _is_timed_out(self, candidate: CommittedCandidateReceipt, parent: RelayBlock) -> bool:
-        period = self.config.availability_period
-        recent = [
-            block for block in self.ancestry(parent, period) if parent.number + 1 - block.number < period
-        ]
-        return not any(candidate == backed.candidate for block in recent for backed in block.backed)
-
-    def _is_invalid(self, candidate: bytes) -> bool:
-        dispute = self.disputes.get(candidate)
-        return dispute is not None and dispute.outcome is DisputeOutcome.INVALID
 
     def _allowed_relay_parents(self, parent: RelayBlock, state: RelayState) -> dict[bytes, RelayBlock]:
         """The blocks on which candidates of a block on `parent` may be built.
@@ -491,7 +415,7 @@ class RelayChain:
         for candidate in candidates:
             receipt = candidate.candidate
             try:
-                if self.frozen or self._is_invalid(receipt.hash()):
+                if self.frozen or self.lifecycle.is_invalid(receipt.hash()):
                     raise CandidateRefused(
                         RefusalReason.CANDIDATE_CONCLUDED_INVALID,
                         "the chain is frozen" if self.frozen else "a dispute has found it invalid",
@@ -516,35 +440,13 @@ class RelayChain:
     def _import(self, block: RelayBlock) -> None:
         for node in self.nodes:
             node.import_block(block)
-        for backed in block.backed:
-            history = self.candidates.get(backed.candidate.hash())
-            if history is not None:
-                history.backed_in.append(block)
-        for candidate in block.included:
-            history = self.candidates.get(candidate.hash())
-            if history is not None:
-                history.included_in.append(block)
+        self.lifecycle.note_imported(block)
         if self.best == block:
             self.advance_finality()
-
-    def _is_decided(self, candidate: bytes, block: RelayBlock) -> bool:
-        """Whether a candidate included in `block` does not hold finality back."""
-        dispute = self.disputes.get(candidate)
-        if dispute is not None and dispute.outcome in (DisputeOutcome.OPEN, DisputeOutcome.INVALID):
-            return False
-        if not self.config.approval_checking or candidate not in self.candidates:
-            return True
-        return self.approval(candidate, block).is_approved
 
     def _finalize(self, block: RelayBlock) -> None:
         newly, abandoned = self.tree.finalize(block)
         for node in self.nodes:
             node.finalize(self.tree, newly, abandoned)
         for final in newly:
-            self._forget_candidates(final.number - self.config.availability_retention)
-
-    def _forget_candidates(self, number: int) -> None:
-        """Drop the available data of what was included in the finalized block with this number."""
-        old = self.tree.finalized_at(number)
-        for candidate in () if old is None else old.included:
-            self.availability.drop(candidate.hash())
+            self.lifecycle.note_finalized(final)
