@@ -132,7 +132,7 @@ class Dispute:
         if not in_favour or not against:
             return DisputeOutcome.ONE_SIDED
         threshold = supermajority_threshold(len(self.session.validators))
-        # A validator may stand on both sides, but not so many that both could win: 2 (2f + 1) - (3f + 1) > f.
+        # Both sides can win only if more than f validators stand on both; then nobody should rely on the candidate.
         if against >= threshold:
             return DisputeOutcome.INVALID
         return DisputeOutcome.VALID if in_favour >= threshold else DisputeOutcome.OPEN
