@@ -6,7 +6,7 @@ STAMP := $(VENV)/.pileus-installed
 GUEST_LINT := $(BIN)/python tools/guest_lint.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-real real-chains check bench docs clean
+.PHONY: help demo test test-slow test-real real-chains vm check bench docs clean
 
 help:
 	@echo "make demo    send messages between two parachains, in both relay-state forms"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-slow  run the long ones: every real runtime at hand, 160 live blocks"
 	@echo "make test-real  run the tests on chain specs of real networks, after make real-chains"
 	@echo "make real-chains  fetch chain specs of real networks with npm, into .cache/real-chains"
+	@echo "make vm      build the Python VM that runtimes are frozen into (once; make test does it too)"
 	@echo "make check   ruff, mypy --strict, import-linter, guest lint"
 	@echo "make bench   print the benchmarks as ratios to the hash floor"
 	@echo "make docs    build the documentation (warnings are errors)"
@@ -31,7 +32,14 @@ demo: $(STAMP)
 	$(BIN)/pileus run examples/two_parachains.toml --relay-state own
 	$(BIN)/pileus run examples/two_parachains.toml --relay-state carried
 
-test: $(STAMP)
+# Built by componentize-py, which has no wheels for some platforms: without it the tests that need it are skipped.
+vm: $(STAMP)
+	@$(BIN)/python -m host_functions.executor.frozen.build --have 2>/dev/null \
+	  || { $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[build]' \
+	  && $(BIN)/python -m host_functions.executor.frozen.build; } \
+	  || echo "no Python VM: what needs one is skipped"
+
+test: $(STAMP) vm
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not real"
 
 test-slow: $(STAMP)

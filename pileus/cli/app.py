@@ -46,6 +46,7 @@ def build_app() -> typer.Typer:
         pov,
         proof_verify,
         run,
+        runtime_build,
         runtime_call,
         runtime_inspect,
         scale_decode,
@@ -71,7 +72,8 @@ def build_app() -> typer.Typer:
     povs.command("inspect")(pov.pov_inspect)
     app.command("trace")(trace.trace)
     app.command("verdicts")(verdicts.verdicts)
-    runtimes = _group(app, "runtime", "Real runtimes: Wasm blobs, alone or in a chain spec.")
+    runtimes = _group(app, "runtime", "Runtimes: Wasm blobs, alone or in a chain spec, and Python ones.")
+    runtimes.command("build")(runtime_build.runtime_build)
     runtimes.command("inspect")(runtime_inspect.runtime_inspect)
     runtimes.command("call")(runtime_call.runtime_call)
     _group(app, "chain", "Real chains, by their raw chain specs.").command("genesis")(

@@ -7,7 +7,9 @@ from host_functions.executor.wasm.cache import CompileCache as CompileCache
 from host_functions.executor.wasm.errors import AllocatorError as AllocatorError
 from host_functions.executor.wasm.errors import DeadlineExceeded as DeadlineExceeded
 from host_functions.executor.wasm.errors import InvalidCode as InvalidCode
+from host_functions.executor.wasm.errors import OutOfFuel as OutOfFuel
 from host_functions.executor.wasm.errors import OutOfMemory as OutOfMemory
+from host_functions.executor.wasm.errors import StackExhausted as StackExhausted
 from host_functions.executor.wasm.errors import Trap as Trap
 from host_functions.executor.wasm.heap import Dynamic as Dynamic
 from host_functions.executor.wasm.heap import Static as Static

@@ -22,7 +22,7 @@ from typing import Final
 
 from host_functions.executor.wasm.errors import InvalidCode
 
-__all__ = ["CallingStyle", "FunctionImport", "FunctionType", "MemoryType", "WasmBlob", "parse_blob"]
+__all__ = ["CallingStyle", "FunctionImport", "FunctionType", "MemoryType", "Reader", "WasmBlob", "parse_blob"]
 
 HEADER: Final = b"\0asm\1\0\0\0"
 VALUE_TYPES: Final = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64"}
@@ -117,7 +117,7 @@ def parse_blob(code: bytes) -> WasmBlob:
     """The outside of the Wasm binary ``code``. Raises `InvalidCode` with the offset of what is wrong."""
     if code[:8] != HEADER:
         raise InvalidCode("not a Wasm module: it does not begin with \\0asm and version 1")
-    sections, custom = _sections(_Reader(code, 8, len(code)))
+    sections, custom = _sections(Reader(code, 8, len(code)))
     if START in sections:
         # It would run before the host knows the guest's memory and heap. No Rust runtime has one.
         raise InvalidCode("the module has a start function")
@@ -136,7 +136,7 @@ def parse_blob(code: bytes) -> WasmBlob:
     return WasmBlob(code, tuple(imports), memories[0], imported_memory is not None, exports, custom)
 
 
-class _Reader:
+class Reader:
     """A cursor over ``code[position:end]``; every read is bounds-checked and names its offset on failure."""
 
     __slots__ = ("code", "end", "position")
@@ -201,8 +201,8 @@ class _Reader:
         return MemoryType(minimum, self.u32() if flags else None)
 
 
-def _sections(reader: _Reader) -> tuple[dict[int, _Reader], dict[str, bytes]]:
-    sections: dict[int, _Reader] = {}
+def _sections(reader: Reader) -> tuple[dict[int, Reader], dict[str, bytes]]:
+    sections: dict[int, Reader] = {}
     custom: dict[str, bytes] = {}
     seen = 0
     while reader.position < reader.end:
@@ -215,7 +215,7 @@ def _sections(reader: _Reader) -> tuple[dict[int, _Reader], dict[str, bytes]]:
             raise reader.fail(f"section {kind} a second time")
         if size > reader.end - start:
             raise reader.fail(f"{size} bytes announced")
-        section = _Reader(reader.code, start, start + size)
+        section = Reader(reader.code, start, start + size)
         seen += 1
         if seen > MAX_ITEMS:
             raise reader.fail(f"more than {MAX_ITEMS} sections")
@@ -227,7 +227,7 @@ def _sections(reader: _Reader) -> tuple[dict[int, _Reader], dict[str, bytes]]:
     return sections, custom
 
 
-def _types(reader: _Reader | None) -> list[FunctionType]:
+def _types(reader: Reader | None) -> list[FunctionType]:
     types: list[FunctionType] = []
     if reader is None:
         return types
@@ -238,7 +238,7 @@ def _types(reader: _Reader | None) -> list[FunctionType]:
     return types
 
 
-def _value_types(reader: _Reader) -> tuple[str, ...]:
+def _value_types(reader: Reader) -> tuple[str, ...]:
     names = []
     for _ in range(reader.count()):
         name = VALUE_TYPES.get(reader.byte())
@@ -255,7 +255,7 @@ def _type_at(types: list[FunctionType], index: int) -> FunctionType:
 
 
 def _imports(
-    reader: _Reader | None, types: list[FunctionType]
+    reader: Reader | None, types: list[FunctionType]
 ) -> tuple[list[FunctionImport], MemoryType | None]:
     functions: list[FunctionImport] = []
     memory: MemoryType | None = None
@@ -276,8 +276,8 @@ def _imports(
     return functions, memory
 
 
-def _indices(reader: _Reader | None) -> list[int]:
-    """One number per function, tens of thousands of them: hence not `_Reader.u32` for each."""
+def _indices(reader: Reader | None) -> list[int]:
+    """One number per function, tens of thousands of them: hence not `Reader.u32` for each."""
     if reader is None:
         return []
     count = reader.count()
@@ -296,12 +296,12 @@ def _indices(reader: _Reader | None) -> list[int]:
     return numbers
 
 
-def _memories(reader: _Reader | None) -> list[MemoryType]:
+def _memories(reader: Reader | None) -> list[MemoryType]:
     return [reader.limits() for _ in range(reader.count())] if reader else []
 
 
 def _exports(
-    reader: _Reader | None, functions: list[FunctionType | int], types: list[FunctionType]
+    reader: Reader | None, functions: list[FunctionType | int], types: list[FunctionType]
 ) -> tuple[dict[str, FunctionType], bool]:
     """``functions``: by index, the type or the index of the type."""
     exports: dict[str, FunctionType] = {}

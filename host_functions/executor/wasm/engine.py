@@ -69,6 +69,8 @@ class EngineConfig:
 
     interruptible: bool = False
     """Whether calls can have a timeout. Costs some speed, in loops above all."""
+    metered: bool = False
+    """Whether calls count the steps they take, in wasmtime's units of fuel. Costs some speed."""
     bulk_memory: bool = False
     """Whether guests may use the bulk memory instructions: the executor parameter ``WasmExtBulkMemory``."""
     stack: int = MAX_WASM_STACK
@@ -86,7 +88,8 @@ class EngineConfig:
         accepted = "-bulk" if self.bulk_memory else ""
         metered = "" if self.stack_values is None else f"-stack{self.stack_values}"
         kind = "interruptible" if self.interruptible else "plain"
-        return f"wasmtime-{version('wasmtime')}-{kind}{accepted}{metered}-1"
+        counted = "-metered" if self.metered else ""
+        return f"wasmtime-{version('wasmtime')}-{kind}{counted}{accepted}{metered}-1"
 
 
 def _config(config: EngineConfig, *, multi_memory: bool) -> wasmtime.Config:
@@ -98,6 +101,7 @@ def _config(config: EngineConfig, *, multi_memory: bool) -> wasmtime.Config:
     settings.max_wasm_stack = config.stack
     settings.memory_init_cow = True
     settings.epoch_interruption = config.interruptible
+    settings.consume_fuel = config.metered
     for name in _COMPONENT_SETTINGS:
         getattr(ffi, f"wasmtime_config_wasm_{name}_set")(settings.ptr(), False)
     for name in _YOUNGER_FEATURES:

@@ -7,8 +7,10 @@
     └─ SandboxError            the engine stopped the guest
        ├─ GuestPanic             the guest panicked, and said why                        .message
        ├─ Trap                   the guest did what Wasm, or a host function, forbids    .reason
+       │  └─ StackExhausted        it called too deep
        ├─ OutOfMemory            the host allocator cannot serve the guest
        │  └─ AllocatorError        the guest broke the heap it shares with the host
+       ├─ OutOfFuel              the guest took more steps than it may
        └─ DeadlineExceeded       the guest ran longer than it may
 
 All of them are the guest's fault: a validator that meets one calls the candidate invalid. So it does with
@@ -20,7 +22,15 @@ from __future__ import annotations
 
 from host_functions.errors import DeadlineExceeded, PileusError, SandboxError
 
-__all__ = ["AllocatorError", "DeadlineExceeded", "InvalidCode", "OutOfMemory", "Trap"]
+__all__ = [
+    "AllocatorError",
+    "DeadlineExceeded",
+    "InvalidCode",
+    "OutOfFuel",
+    "OutOfMemory",
+    "StackExhausted",
+    "Trap",
+]
 
 
 class InvalidCode(PileusError):
@@ -34,6 +44,19 @@ class Trap(SandboxError):
         super().__init__(f"{entry_point}: {reason}")
         self.entry_point = entry_point
         self.reason = reason
+
+
+class StackExhausted(Trap):
+    """Calls nested deeper than the stack holds, or than the guest's Python allows."""
+
+
+class OutOfFuel(SandboxError):
+    """A metered call took more steps than it was given. The number is the same on every machine."""
+
+    def __init__(self, entry_point: str, fuel: int) -> None:
+        super().__init__(f"{entry_point}: stopped after {fuel} units of fuel")
+        self.entry_point = entry_point
+        self.fuel = fuel
 
 
 class OutOfMemory(SandboxError):

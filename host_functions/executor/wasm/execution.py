@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from host_functions.contexts.base import HostContext
 from host_functions.errors import GuestPanic, SandboxError
 from host_functions.executor.wasm.allocator import Heap
-from host_functions.executor.wasm.errors import Trap
+from host_functions.executor.wasm.errors import StackExhausted, Trap
 from host_functions.executor.wasm.memory import GuestFault, GuestMemory
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ __all__ = ["Execution", "current_execution"]
 
 MAX_MESSAGE: Final = 8_192
 """Bytes of a panic message that are kept."""
+STACK_EXHAUSTED: Final = "call stack exhausted"
+"""wasmtime's words."""
 PANIC_MARK: Final = "panicked at"
 """What the panic handler of every Rust runtime writes."""
 
@@ -82,7 +84,7 @@ class Execution:
         """The error for a trap of the engine: a panic, if the guest has just logged one."""
         if self.last_error is not None and PANIC_MARK in self.last_error:
             return GuestPanic(self.entry_point, self.last_error)
-        return Trap(self.entry_point, reason)
+        return (StackExhausted if reason == STACK_EXHAUSTED else Trap)(self.entry_point, reason)
 
 
 def text(message: bytes) -> str:

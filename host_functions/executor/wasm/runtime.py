@@ -10,10 +10,10 @@ Follows ``sc_executor_wasmtime`` with ``InstantiationStrategy::RecreateInstanceC
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import wasmtime
 
@@ -31,13 +31,20 @@ from host_functions.executor.wasm.allocator import FreeingBumpAllocator
 from host_functions.executor.wasm.blob import CallingStyle, parse_blob
 from host_functions.executor.wasm.cache import CompileCache, compile_module
 from host_functions.executor.wasm.engine import EngineConfig, deadline, engine_for
-from host_functions.executor.wasm.errors import DeadlineExceeded, InvalidCode
+from host_functions.executor.wasm.errors import (
+    DeadlineExceeded,
+    InvalidCode,
+    OutOfFuel,
+    OutOfMemory,
+    StackExhausted,
+)
 from host_functions.executor.wasm.execution import Execution, current_execution
 from host_functions.executor.wasm.exports import Exports
 from host_functions.executor.wasm.heap import NODE_HEAP, PAGE, HeapAllocStrategy
 from host_functions.executor.wasm.helper import Helper, hashes_are_pure
+from host_functions.executor.wasm.manifest import check_interface, manifest_of
 from host_functions.executor.wasm.marshal import binding_of
-from host_functions.executor.wasm.memory import GuestFault, RawMemory, StockMemory
+from host_functions.executor.wasm.memory import GuestFault, GuestMemory, RawMemory, StockMemory
 from host_functions.executor.wasm.stack_meter import HEIGHT_EXPORT
 from host_functions.executor.wasm.style import calling_style
 from host_functions.executor.wasm.version import decode_runtime_version, embedded_version
@@ -46,7 +53,7 @@ from runtime.primitives.errors import ScaleError
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.version import RuntimeVersion
 
-__all__ = ["Linking", "WasmRuntime", "embedded_version_reader", "version_reader"]
+__all__ = ["Linking", "Snapshot", "WasmRuntime", "embedded_version_reader", "version_reader"]
 
 Linking = Literal["fast", "raw", "stock"]
 """How host functions are bound, the same to the guest: through wasmtime's public interface (``stock``), with
@@ -55,6 +62,22 @@ callbacks of our own (``raw``), and with what is called most inside Wasm (``fast
 HEAP_BASE: Final = "__heap_base"
 MAX_TABLE_ELEMENTS: Final = 1 << 20
 LOW: Final = 0xFFFF_FFFF
+UNLIMITED_FUEL: Final = 1 << 62
+
+
+class _Meter(NamedTuple):
+    """Fuel for a call, and who wants to know what is left of it."""
+
+    fuel: int
+    left: Callable[[int], None]
+
+
+class Snapshot(NamedTuple):
+    """All of an instance that can change, where tables cannot."""
+
+    memory: bytes
+    globals: dict[str, int | float]
+    """By the name they are exported under, without sign or with."""
 
 
 class WasmRuntime:
@@ -82,6 +105,8 @@ class WasmRuntime:
         self.code = code
         self.code_hash = blake2_256(code)
         self.blob = parse_blob(decompress(code, bomb_limit))
+        check_interface(self.blob)
+        self._frozen = manifest_of(self.blob) is not None
         self._legacy = calling_style(self.blob) is CallingStyle.LEGACY
         self._config = engine or EngineConfig(interruptible=timeout is not None)
         self.timeout = timeout
@@ -118,6 +143,35 @@ class WasmRuntime:
 
         Raises `GuestPanic`, `Trap`, `OutOfMemory`, `DeadlineExceeded`, and whatever a host function raised.
         """
+        return self._call(entry_point, argument, context, None)
+
+    def call_metered(
+        self, entry_point: str, argument: bytes, context: HostContext, fuel: int = UNLIMITED_FUEL
+    ) -> tuple[bytes, int]:
+        """As `call`, with at most ``fuel`` units; the result, and the units that were used.
+
+        Needs a metered engine. The number depends on the blob, the argument and the host's answers alone. Raises
+        `OutOfFuel`.
+        """
+        if not self._config.metered:
+            raise ValueError("fuel is counted by an engine with EngineConfig(metered=True) only")
+        left: list[int] = []
+        result = self._call(entry_point, argument, context, None, _Meter(fuel, left.append))
+        return result, fuel - left[0]
+
+    def snapshot(self, entry_point: str, argument: bytes, context: HostContext) -> tuple[bytes, Snapshot]:
+        """As `call`, and the state in which the call left the instance: for freezing a guest."""
+        taken: list[Snapshot] = []
+        return self._call(entry_point, argument, context, taken.append), taken[0]
+
+    def _call(
+        self,
+        entry_point: str,
+        argument: bytes,
+        context: HostContext,
+        take: Callable[[Snapshot], None] | None,
+        meter: _Meter | None = None,
+    ) -> bytes:
         if entry_point not in self.blob.entry_points:
             raise GuestPanic(entry_point, "the blob exports no such function")
         context = observed(context, "wasm", entry_point)
@@ -127,22 +181,22 @@ class WasmRuntime:
         try:
             with (
                 context.externalities(),
-                self._failures_of(execution),
+                self._failures_of(execution, meter),
                 deadline(self._config, store, self.timeout),
             ):
-                return self._run(execution, store)
+                return self._run(execution, store, take, meter)
         finally:
             current_execution.reset(token)
             store.close()
 
     @contextmanager
-    def _failures_of(self, execution: Execution) -> Iterator[None]:
+    def _failures_of(self, execution: Execution, meter: _Meter | None) -> Iterator[None]:
         """Errors of the engine, said as the guest's; what a host function raised, as it was."""
         try:
             yield
         except BaseException as error:
             if execution.failure is not None:
-                raise execution.failure from None
+                raise _python_failure(execution.failure) if self._frozen else execution.failure from None
             if isinstance(error, GuestFault):
                 raise execution.trapped(str(error)) from None
             fault = None if execution.helper is None else execution.helper.fault(execution)
@@ -151,12 +205,22 @@ class WasmRuntime:
             if isinstance(error, wasmtime.Trap):
                 if error.trap_code is wasmtime.TrapCode.INTERRUPT and self.timeout is not None:
                     raise DeadlineExceeded(execution.entry_point, self.timeout) from None
+                if error.trap_code is wasmtime.TrapCode.OUT_OF_FUEL and meter is not None:
+                    raise OutOfFuel(execution.entry_point, meter.fuel) from None
                 raise execution.trapped(_reason(error.message)) from None
             if isinstance(error, wasmtime.WasmtimeError):
                 raise execution.trapped(_reason(str(error))) from None
             raise
 
-    def _run(self, execution: Execution, store: wasmtime.Store) -> bytes:
+    def _run(
+        self,
+        execution: Execution,
+        store: wasmtime.Store,
+        take: Callable[[Snapshot], None] | None,
+        meter: _Meter | None,
+    ) -> bytes:
+        if self._config.metered:
+            store.set_fuel(UNLIMITED_FUEL)  # instantiation is not the guest's work
         instance, guest_memory = self._instantiate(execution, store)
         exports = Exports(instance, store)
         most = self._pages[1]
@@ -167,11 +231,17 @@ class WasmRuntime:
             raise InvalidCode(f"{execution.entry_point} is no function")
         length = len(execution.argument)
         arguments = (*self._placed(execution, exports, store), length) if self._legacy else (length,)
+        if meter is not None:
+            store.set_fuel(meter.fuel)
         try:
             packed = int(function(store, *map(_signed, arguments)))
         except wasmtime.Trap as trap:
             self._explain(trap, exports, store)
             raise
+        if meter is not None:
+            meter.left(store.get_fuel())
+        if take is not None:
+            take(_snapshot(memory, instance, store))
         return memory.read(packed & LOW, packed >> 32 & LOW)
 
     def _explain(self, trap: wasmtime.Trap, exports: Exports, store: wasmtime.Store) -> None:
@@ -229,6 +299,14 @@ class WasmRuntime:
         return f"<Wasm runtime of {len(self.code)} bytes, code hash 0x{self.code_hash.hex()[:16]}…>"
 
 
+def _snapshot(memory: GuestMemory, instance: wasmtime.Instance, store: wasmtime.Store) -> Snapshot:
+    exports, values = instance.exports(store), {}
+    for name in exports:
+        if isinstance(exported := exports[name], wasmtime.Global):
+            values[name] = exported.value(store)
+    return Snapshot(memory.read(0, memory.size), values)
+
+
 def version_reader(cache: CompileCache | None = None, timeout: float | None = None) -> VersionReader:
     """What nodes answer ``misc::runtime_version`` with: ``None`` for code that has, or tells, no version.
 
@@ -254,6 +332,19 @@ def embedded_version_reader(code: bytes) -> bytes | None:
     except (BlobError, InvalidCode):
         return None
     return None if version is None else version.encode()
+
+
+def _python_failure(error: BaseException) -> BaseException:
+    """What the Python in a frozen guest reports as its own exception, told apart as the engine's are."""
+    if isinstance(error, GuestPanic):
+        kind, _, text = error.message.partition("\n")[0].partition(": ")
+        if kind == "MemoryError":
+            return OutOfMemory(
+                f"{error.entry_point}: Python has no memory left{f' ({text})' if text else ''}"
+            )
+        if kind == "RecursionError":
+            return StackExhausted(error.entry_point, error.message)
+    return error
 
 
 def _signed(value: int) -> int:
