@@ -49,6 +49,7 @@ def build_app() -> typer.Typer:
         runtime_build,
         runtime_call,
         runtime_inspect,
+        runtime_precheck,
         scale_decode,
         trace,
         trie_root,
@@ -76,6 +77,7 @@ def build_app() -> typer.Typer:
     runtimes.command("build")(runtime_build.runtime_build)
     runtimes.command("inspect")(runtime_inspect.runtime_inspect)
     runtimes.command("call")(runtime_call.runtime_call)
+    runtimes.command("precheck")(runtime_precheck.runtime_precheck)
     _group(app, "chain", "Real chains, by their raw chain specs.").command("genesis")(
         chain_genesis.chain_genesis
     )

@@ -212,6 +212,62 @@ def test_inspect_says_how_each_import_is_served(pileus: Pileus, tmp_path: Path) 
     assert "ext_storage_get_version_1" in error
 
 
+GUEST = """(module (memory (export "memory") 1) (global (export "__heap_base") i32 (i32.const 8)) {}
+  (func (export "validate_block") (param i32 i32) (result i64) {} (i64.const 0)))"""
+
+
+def test_precheck(pileus: Pileus, tmp_path: Path) -> None:
+    good = written(tmp_path / "good.wasm", GUEST.format("", ""))
+    status, out, error = pileus("runtime", "precheck", good)
+    assert (status, error) == (0, "")
+    assert "pre-checking  accepts" in out
+    assert blake2_256(good.read_bytes()).hex() in out
+
+
+@pytest.mark.parametrize(
+    "fields, body, failure, reason",
+    [
+        ("", "(drop (v128.const i64x2 0 0))", "Preparation", "SIMD"),
+        ("", "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0))", "Preparation", "bulk memory"),
+        ("(func $s) (start $s)", "", "Prevalidation", "start function"),
+    ],
+)
+def test_precheck_says_what_validators_would(
+    pileus: Pileus, tmp_path: Path, fields: str, body: str, failure: str, reason: str
+) -> None:
+    blob = written(tmp_path / "blob.wasm", GUEST.format(fields, body))
+    status, out, error = pileus("runtime", "precheck", blob, "--json")
+    report = json.loads(out)
+    assert status == 1
+    assert (report["accepted"], report["failure"], report["deterministic"]) == (False, failure, True)
+    assert reason in report["detail"]
+    assert reason in error
+
+
+@pytest.mark.parametrize("params", ["0x140500", "zz", "0x0463"])
+def test_precheck_under_parameters_that_are_none(pileus: Pileus, tmp_path: Path, params: str) -> None:
+    good = written(tmp_path / "good.wasm", GUEST.format("", ""))
+    status, out, error = pileus("runtime", "precheck", good, "--executor-params", params)
+    assert (status, out) == (2, "")
+    assert "--executor-params" in error
+
+
+def test_precheck_with_bulk_memory_allowed(pileus: Pileus, tmp_path: Path) -> None:
+    blob = written(
+        tmp_path / "b.wasm", GUEST.format("", "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0))")
+    )
+    assert pileus("runtime", "precheck", blob, "--executor-params", "0x0407")[0] == 0
+
+
+def test_precheck_of_code_that_is_too_large(pileus: Pileus, tmp_path: Path) -> None:
+    blob = tmp_path / "large.wasm"
+    section = b"\0" + b"\x80\x80\xc0\x01" + b"\x01x" + bytes((3 << 20) - 2)
+    blob.write_bytes(bytes(wasmtime.wat2wasm(GUEST.format("", ""))) + section)
+    status, _, error = pileus("runtime", "precheck", blob)
+    assert status == 1
+    assert "CodeTooLarge" in error
+
+
 def test_names_from_a_blob_cannot_command_the_terminal(pileus: Pileus, tmp_path: Path) -> None:
     blob = written(
         tmp_path / "rude.wasm",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -332,6 +333,17 @@ def test_a_closed_host(guests: Any, make_host: MakeHost, good: bytes, eventually
         PvfRuntime(good, host).call("validate_block", b"", ValidationContext())
     with pytest.raises(WorkerFailure, match="closed"):
         host.prepare(good)
+
+
+def test_a_host_that_is_let_go(
+    guests: Any, cache_directory_of_tests: Path, good: bytes, eventually: Eventually
+) -> None:
+    host = PvfHost(cache=cache_directory_of_tests, workers=1)
+    assert isinstance(guests.judge(good, host), Valid)
+    pids = host.pids
+    del host
+    gc.collect()
+    eventually(lambda: not any(running(pid) for pid in pids))
 
 
 def test_closing_in_the_middle_of_a_job(guests: Any, make_host: MakeHost) -> None:
