@@ -125,7 +125,7 @@ def cache_directory_of_tests(tmp_path_factory: pytest.TempPathFactory):  # type:
     return tmp_path_factory.mktemp("compiled")
 
 
-SHORT = ExecutorParams(backing_timeout=0.2, approval_timeout=0.4, max_memory_pages=64)
+SHORT = ExecutorParams(backing_timeout=0.4, approval_timeout=0.6, max_memory_pages=64)
 """Less of everything, so that who uses it up does so soon."""
 
 
@@ -155,7 +155,7 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
     """Wait until a condition holds, for a generous while."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not condition():
             if time.monotonic() > end:
                 pytest.fail("it never came true")
