@@ -6,10 +6,10 @@ from pileus.metadata.extrinsic import Signer as Signer
 from pileus.metadata.extrinsic import Sr25519Signer as Sr25519Signer
 from pileus.metadata.extrinsic import address_of as address_of
 from pileus.metadata.extrinsic import signed_extrinsic as signed_extrinsic
-from pileus.metadata.metadata import BadMetadata as BadMetadata
-from pileus.metadata.metadata import Call as Call
-from pileus.metadata.metadata import Event as Event
 from pileus.metadata.metadata import Metadata as Metadata
-from pileus.metadata.metadata import Pallet as Pallet
-from pileus.metadata.metadata import StorageItem as StorageItem
-from pileus.metadata.metadata import UnknownName as UnknownName
+from pileus.metadata.parts import BadMetadata as BadMetadata
+from pileus.metadata.parts import Call as Call
+from pileus.metadata.parts import Event as Event
+from pileus.metadata.parts import Pallet as Pallet
+from pileus.metadata.parts import StorageItem as StorageItem
+from pileus.metadata.parts import UnknownName as UnknownName

@@ -16,7 +16,9 @@ from typing import Final, Protocol
 import coincurve
 
 from pileus.keyring import Keypair
-from pileus.metadata.metadata import Metadata, SignedExtension
+from pileus.metadata.metadata import Metadata
+from pileus.metadata.parts import SignedExtension
+from pileus.metadata.reading import FIRST_WITH_TYPES
 from runtime.primitives.extrinsic import EXTRINSIC_FORMAT_VERSION, MAX_SIGNED_BYTES, SIGNED_BIT
 from runtime.primitives.hashing import blake2_256, keccak_256
 from runtime.primitives.scale import byte_vec, compact_u32, compact_u128, u32
@@ -25,7 +27,6 @@ __all__ = ["ChainIdentity", "EthereumSigner", "Signer", "Sr25519Signer", "addres
 
 FIRST_WITH_MULTI_ADDRESS: Final = 12
 """Metadata version of the runtimes in which ``MultiAddress`` came up, early in 2021."""
-FIRST_WITH_TYPES: Final = 14
 ETHEREUM_ACCOUNT: Final = 20
 """Bytes."""
 ACCOUNT_ID: Final = b"\x00"

@@ -186,7 +186,7 @@ def test_upward_messages_are_outputs_of_the_candidate(running: Running, spec: Sp
         "teleport_assets",
         {"V1": {"parents": 1, "interior": "Here"}},
         beneficiary,
-        {"V1": [[coins]]},
+        {"V1": [coins]},
         0,
     )
     # The relay chain's host configuration, as its proof shows it, lets so many and so large messages through.
@@ -254,6 +254,32 @@ def test_version_15_says_the_same_as_version_14(running: Running, spec: Specs, n
     assert collation.proposal.dispatch_results[-1] == APPLIED
     with pytest.raises(BadMetadata, match="no metadata of version 99"):
         Metadata.of(para.runtime, OffchainContext(backend), 99)
+
+
+TYPED = ["rococo-asset-hub-genesis", *(name for name in SLOW_TRANSFERS)]
+
+
+@pytest.mark.parametrize(
+    "name", [TYPED[0], *(pytest.param(name, marks=pytest.mark.slow) for name in TYPED[1:])]
+)
+def test_every_value_of_a_genesis_reads_and_writes_back(running: Running, spec: Specs, name: str) -> None:
+    """Each entry of a public genesis, decoded by the type that the metadata give it, is the same when encoded again."""
+    metadata = running(name)[0].metadata
+    items = {
+        stored.prefix: (pallet.name, item, stored)
+        for pallet in metadata.pallets.values()
+        for item, stored in pallet.storage.items()
+    }
+    read = set()
+    for key, value in spec(name).genesis.top.items():
+        if key[:32] in items:
+            pallet, item, stored = items[key[:32]]
+            assert metadata.encode(stored.value_type, metadata.decode(stored.value_type, value)) == value
+            read.add((pallet, item))
+    assert {("System", "Account"), ("Session", "Validators"), ("Aura", "Authorities")} <= read
+    for type_name in {stored.value_type for _, _, stored in items.values()}:
+        zero = metadata.zero(type_name)
+        metadata.decode(type_name, zero)
 
 
 def test_an_ethereum_account_is_the_known_one() -> None:

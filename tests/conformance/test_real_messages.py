@@ -55,7 +55,7 @@ def account(key: bytes) -> dict[str, object]:
 
 def coins(parents: int, amount: int) -> dict[str, object]:
     asset = {"id": {"Concrete": {"parents": parents, "interior": "Here"}}, "fun": {"Fungible": amount}}
-    return {"V1": [[asset]]}
+    return {"V1": [asset]}
 
 
 PAIRS = ["recorded", pytest.param("fetched", marks=pytest.mark.real)]
@@ -152,7 +152,7 @@ def test_a_code_upgrade_to_the_end(pair: str, request: pytest.FixtureRequest) ->
     }
     both.sudo(
         both.relay_metadata.compose_call(
-            "ParasSudoWrapper", "sudo_queue_downward_xcm", u32.encode(para_id), {"V2": [[transact]]}
+            "ParasSudoWrapper", "sudo_queue_downward_xcm", u32.encode(para_id), {"V2": [transact]}
         )
     )
     both.step()
