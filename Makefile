@@ -17,6 +17,7 @@ help:
 	@echo "make vm      build the Python VM that runtimes are frozen into (once; make test does it too)"
 	@echo "make check   ruff, mypy --strict, import-linter, guest lint"
 	@echo "make bench   print the benchmarks as ratios to the hash floor"
+	@echo "make records  write the documents of record (docs/record) from new runs"
 	@echo "make docs    build the documentation (warnings are errors)"
 	@echo "make clean   remove .venv and everything that was built"
 
@@ -60,6 +61,10 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@for bench in benchmarks/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+.PHONY: records
+records: $(STAMP)
+	$(BIN)/pileus verdicts --write-docs docs/record
 
 docs: $(STAMP)
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from pileus.cli.errors import DoesNotHold, UnreadableInput
 from pileus.cli.options import JsonOption
 from pileus.cli.output import print_fields, print_json
 from pileus.verdicts import SCENARIOS, UnknownScenario, run_scenario, scenario_named
+from pileus.verdicts.records import write_documents
 from pileus.verdicts.report import matrix_json, matrix_lines
 
 __all__ = ["verdicts"]
@@ -23,6 +25,12 @@ def verdicts(
     seed: Annotated[
         int, typer.Option(min=0, max=2**63 - 1, help="Decides the relay chain's randomness, so all hashes.")
     ] = 0,
+    write_docs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Write the documents of record into this directory, and nothing else."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play scenarios and print roles x answerers x verdicts.
@@ -30,8 +38,12 @@ def verdicts(
     A flag says that honest participants disagree, or that an honest validator would be slashed. Exit status 1 if
     anything is not as the scenario expects.
     """
-    if scenario is not None and run_all:
-        raise UnreadableInput("--all and a scenario exclude each other")
+    if sum((scenario is not None, run_all, write_docs is not None)) > 1:
+        raise UnreadableInput("a scenario, --all and --write-docs exclude each other")
+    if write_docs is not None:
+        for path in write_documents(Path(write_docs), seed):
+            print(path)
+        return
     if scenario is None and not run_all:
         _list(as_json)
         return
@@ -51,7 +63,7 @@ def verdicts(
     if as_json:
         print_json({"seed": seed, "scenarios": results})
     elif not wrong:
-        print(f"{len(chosen)} scenarios, every cell as expected; seed {seed}")
+        print(f"{len(chosen)} scenario{'s' * (len(chosen) != 1)}, every cell as expected; seed {seed}")
     if wrong:
         raise DoesNotHold(f"{wrong} cells are not as expected")
 

@@ -311,11 +311,12 @@ class Play:
         for judged in reversed(self.judged):
             values = judged.judgement.reads.values
             if judged.candidate == candidate.label and values and key in values:
-                value = values[key]
-                if value is None:
-                    return "absent"
-                return f"block {Header.decode(byte_vec.decode(value)).number}"
+                return _head_text(values[key])
         return "not read"
+
+    def head_at(self, block: RelayBlock) -> str:
+        """The sibling's head in the state after a relay block, in the same words."""
+        return _head_text(self.chain.state(block).get(self.head_of(SIBLING)))
 
     def payload_bytes(self, candidate: Candidate) -> int:
         """Bytes of the uncompressed payload of the PoV."""
@@ -413,6 +414,10 @@ class Play:
         self.outcome("slashed", _slashed(slashed), candidate)
         reverted = _count(len(report.reverted), "block")
         self.outcome("reverted", "too late: frozen" if self.chain.frozen else reverted, candidate)
+
+
+def _head_text(value: bytes | None) -> str:
+    return "absent" if value is None else f"block {Header.decode(byte_vec.decode(value)).number}"
 
 
 def _index_of(assignment: Assignment) -> int:

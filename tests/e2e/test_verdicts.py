@@ -168,7 +168,7 @@ class TestCommand:
         assert "dispute participant, warp-synced  abstains RelayStateUnavailable" in result.out
         assert f"! {FLAGS}" in result.out
         assert "relay reads" in result.out
-        assert result.out.endswith("1 scenarios, every cell as expected; seed 3\n")
+        assert result.out.endswith("1 scenario, every cell as expected; seed 3\n")
 
     def test_json(self, pileus: Pileus) -> None:
         result = pileus("verdicts", "adds-node", "--json")
@@ -187,6 +187,7 @@ class TestCommand:
         for arguments, part in (
             (("verdicts", "full-moon"), "no scenario 'full-moon'; there are happy, absent-key"),
             (("verdicts", "happy", "--all"), "exclude each other"),
+            (("verdicts", "--all", "--write-docs", "x"), "exclude each other"),
             (("verdicts", "happy", "--seed", "-1"), "--seed"),
         ):
             result = pileus(*arguments)
@@ -194,6 +195,18 @@ class TestCommand:
             assert part in result.err
         with pytest.raises(UnknownScenario):
             scenario_named("x" * 1000)
+
+
+def test_the_documents_of_record_are_what_a_run_gives(
+    pileus: Pileus, repository: Path, tmp_path: Path
+) -> None:
+    """After a change that they tell of: `make records`, and read the difference."""
+    assert pileus("verdicts", "--write-docs", tmp_path / "record").status == 0
+    committed = repository / "docs" / "record"
+    written = sorted(path.name for path in (tmp_path / "record").iterdir())
+    assert written == sorted(path.name for path in committed.iterdir())
+    for name in written:
+        assert (tmp_path / "record" / name).read_bytes() == (committed / name).read_bytes(), name
 
 
 def test_the_scenario_of_the_page(repository: Path) -> None:

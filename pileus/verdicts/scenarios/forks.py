@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pileus.relay_chain.tree import NotViable
 from pileus.verdicts.play import FINALITY_LAG, SIBLING, Candidate, Play
 from pileus.verdicts.scenario import Scenario
 
@@ -64,6 +65,28 @@ def sibling_head_reverted(play: Play) -> Candidate:
     play.dispute(candidate, accuser="judy")
     play.outcome("head that was read", play.seen(candidate, SIBLING))
     play.outcome("head on the other fork", play.seen(there, SIBLING))
+    return candidate
+
+
+def finalized_relay_parent(play: Play) -> Candidate:
+    old = play.advance_sibling()
+    play.advance(FINALITY_LAG)
+    newest = play.advance_sibling()
+    while play.chain.finalized.number < old.number:
+        play.advance(1)
+    relay_parent = play.chain.finalized
+    candidate = play.author([play.head_of(SIBLING)], relay_parent=relay_parent)
+    included = play.include(candidate, play.back(candidate))
+    try:
+        play.chain.revert(relay_parent.hash)
+    except NotViable:
+        play.outcome("revert of the relay parent", "refused: it is final")
+    if included is not None:
+        play.approve(candidate, included)
+    play.dispute(candidate, accuser="judy")
+    play.sync(candidate)
+    play.outcome("head that was read", play.seen(candidate, SIBLING))
+    play.outcome("newest head at the time", play.head_at(newest))
     return candidate
 
 
@@ -138,5 +161,30 @@ SCENARIOS: Final = (
         """,
         ("sdk-7445", "polkadot-inclusion"),
         "The candidate can be backed only where its relay parent is an ancestor, that is, where the head is included too.",
+    ),
+    Scenario(
+        "finalized-relay-parent",
+        "A block takes the newest finalized relay block as its relay parent, so the head that it reads is final.",
+        finalized_relay_parent,
+        """
+                                      own                   carried               fallback              naive
+        collator                      valid                 valid                 valid                 valid
+        backer                        valid                 valid                 valid                 invalid ExecutionError
+        approval checker              valid                 valid                 valid                 -
+        dispute participant           valid                 valid                 valid                 invalid ExecutionError
+        syncing full node             valid                 valid                 valid                 invalid ExecutionError
+        > backed                      yes                   yes                   yes                   no
+        > included                    yes                   yes                   yes                   no
+        > revert of the relay parent  refused: it is final  refused: it is final  refused: it is final  refused: it is final
+        > approved                    yes                   yes                   yes                   -
+        > dispute                     concluded valid       concluded valid       concluded valid       one-sided
+        > slashed                     1 dishonest           1 dishonest           1 dishonest           -
+        > reverted                    -                     -                     -                     -
+        > head that was read          block 1               block 1               block 1               block 2
+        > newest head at the time     block 2               block 2               block 2               block 2
+        > flags                       -                     -                     -                     disagree
+        """,
+        ("sdk-7445", "sdk-11231"),
+        "What is final is never reverted; the price is that the head read is as old as finality is late.",
     ),
 )
