@@ -21,7 +21,15 @@ from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import CandidateCommitments, CollationInfo, PersistedValidationData
 from runtime.trie.layout import NodeStore
 
-__all__ = ["CollatorView", "LyingReads", "ReadsOf", "RelayDatabase", "ScenarioValidator", "executing"]
+__all__ = [
+    "CollatorView",
+    "LyingReads",
+    "ReadsOf",
+    "RelayDatabase",
+    "ScenarioValidator",
+    "executing",
+    "with_same_past",
+]
 
 ReadsOf: TypeAlias = Callable[[RelayStateReader], RelayStateReader]
 """What a dishonest collator makes of the reads that its relay node would answer."""
@@ -141,14 +149,20 @@ class LyingReads:
         self._honest.rollback_transaction()
 
 
+def with_same_past(node: ParachainNode) -> ParachainNode:
+    """Another node that has seen what `node` has seen, and goes its own way from here."""
+    other = copy.copy(node)
+    for name, value in vars(node).items():
+        if isinstance(value, dict):
+            setattr(other, name, dict(value))
+    return other
+
+
 def executing(node: ParachainNode, block: Block) -> Callable[[RelayStateReader], CandidateCommitments]:
     """How a full node with the same past as `node` executes a block; `node` stays as it is."""
 
     def execute(reader: RelayStateReader) -> CandidateCommitments:
-        full_node = copy.copy(node)
-        for name, value in vars(node).items():
-            if isinstance(value, dict):
-                setattr(full_node, name, dict(value))
+        full_node = with_same_past(node)
         full_node.import_block(block, reader)
         answer = full_node.call(
             "CollectCollationInfo_collect_collation_info", block.header.encode(), block.header.hash()

@@ -54,7 +54,7 @@ def with_relay_proof(play: Play, candidate: Candidate, nodes: Iterable[bytes], l
     keypair = dev_keypair(f"collator-{collation.para_id}")
     block = Block(reseal(replace(header, digest=digest), keypair), collation.block.extrinsics)
     data = ParachainBlockData(3, (block,), collation.block_data.proof, (additional,))
-    return Candidate(label, _recommitted(play, collation, block, data), honest=False)
+    return Candidate(label, _recommitted(play, collation, block, data), honest=False, past=candidate.past)
 
 
 def _recommitted(play: Play, collation: Collation, block: Block, data: ParachainBlockData) -> Collation:

@@ -16,8 +16,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from host_functions.errors import PileusError
 from host_functions.executor import NativeRuntime
-from pileus.collator import Collation, Collator
+from host_functions.relay_state import EmbeddedRelayNode
+from pileus.collator import Collation, Collator, ParachainNode
 from pileus.network.parachain import RunningParachain, dev_keypair, load_runtime
 from pileus.network.topology import Collator as CollatorSpec
 from pileus.network.topology import Parachain
@@ -38,7 +40,14 @@ from pileus.relay_chain.statements import (
     ValidityAttestation,
     ValidStatement,
 )
-from pileus.verdicts.actors import CollatorView, ReadsOf, RelayDatabase, ScenarioValidator, executing
+from pileus.verdicts.actors import (
+    CollatorView,
+    ReadsOf,
+    RelayDatabase,
+    ScenarioValidator,
+    executing,
+    with_same_past,
+)
 from pileus.verdicts.answerers import Answerer, source_for
 from pov_validator import Abstain, AbstainReason, Invalid, InvalidReason, RelayStateSource, Verdict
 from pov_validator.roles import Judgement, Role, judge_as_collator, judge_as_full_node
@@ -48,7 +57,18 @@ from runtime.primitives.header import Header
 from runtime.primitives.parachain import CommittedCandidateReceipt
 from runtime.primitives.scale import byte_vec
 
-__all__ = ["ABSENT", "PRUNING", "READER", "SESSION", "SIBLING", "Candidate", "Judged", "Play", "Setup"]
+__all__ = [
+    "ABSENT",
+    "PRUNING",
+    "READER",
+    "SESSION",
+    "SIBLING",
+    "Candidate",
+    "CannotAuthor",
+    "Judged",
+    "Play",
+    "Setup",
+]
 
 SIBLING: Final = 1000
 READER: Final = 2000
@@ -61,6 +81,10 @@ PRUNING: Final = 8
 FINALITY_LAG: Final = 2
 VALIDATORS: Final = ("alice", "bob", "charlie", "dave", "eve", "ferdie", "grace", "heidi", "ivan", "judy")
 """Ten, of whom three may be dishonest: as many as back a candidate in a group of five. Seven votes end a dispute."""
+
+
+class CannotAuthor(PileusError):
+    """The collator finds no way to build a block on this relay parent; its judgement says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +108,8 @@ class Candidate:
     label: str
     collation: Collation
     honest: bool
+    past: ParachainNode
+    """A full node of the reader as it was before this block."""
 
     @property
     def hash(self) -> bytes:
@@ -169,9 +195,12 @@ class Play:
     ) -> Candidate:
         """The reader's collator builds a block that reads `keys` at the relay parent (the best block if not given).
 
-        A collator that tampers with its reads is not `honest`; one that will tamper with the block afterwards says so.
+        Raises `CannotAuthor` if its relay node has let go of the state there. A collator that tampers with its reads is
+        not `honest`; one that will tamper with the block afterwards says so.
         """
         at = self.chain.best if relay_parent is None else relay_parent
+        upright = tampered is None if honest is None else honest
+        past = with_same_past(self.reader.node)
         made: list[Collation] = []
 
         def collate() -> Collation:
@@ -179,9 +208,10 @@ class Play:
             return made[0]
 
         judgement = judge_as_collator(collate)
-        upright = tampered is None if honest is None else honest
         self._note(label, "" if upright else "dishonest", "collator", judgement, honest=upright)
-        return Candidate(label, made[0], upright)
+        if not made:
+            raise CannotAuthor(str(judgement.verdict))
+        return Candidate(label, made[0], upright, past)
 
     def try_to_author(self, keys: Sequence[bytes], relay_parent: RelayBlock, condition: str) -> None:
         """As `author`, by a collator whose relay node prunes as usual, and which may find that it cannot."""
@@ -233,6 +263,10 @@ class Play:
         included = self.chain.build_block(parent=built.block.hash).block
         there = any(receipt.hash() == candidate.hash for receipt in included.included)
         self.outcome("included", "yes" if there else _reason(built.refused), candidate)
+        if there and candidate.honest:
+            # A full node that was there at the time: the next candidate builds on this block.
+            root = candidate.collation.pvd.relay_parent_storage_root
+            self.reader.node.import_block(candidate.collation.block, EmbeddedRelayNode(self.chain.node, root))
         return included if there else None
 
     def approve(self, candidate: Candidate, block: RelayBlock) -> None:
@@ -276,7 +310,7 @@ class Play:
         synced = data.additional_data[0] if data.additional_data else None
         block = candidate.collation.block
         judgement = judge_as_full_node(
-            block, synced, executing(self.reader.node, block), self._source(self.full_node)
+            block, synced, executing(candidate.past, block), self._source(self.full_node)
         )
         self._note(candidate.label, "", "full node", judgement, honest=True)
 
@@ -372,6 +406,10 @@ class Play:
         view: CollatorView | None = None,
     ) -> Collation:
         wanted = tuple(keys)
+        head = self.chain.state(relay_parent).para_head(para.para_id)
+        if head is not None:
+            # On another relay fork the parachain has another newest block, and the sender another nonce.
+            para.node.best_hash = Header.decode(head).hash()
         para.mempool.clear()
         if wanted:
             para.submit(probe.relay_probe.call_of(probe.relay_probe.probe, wanted).encode())
@@ -386,8 +424,8 @@ class Play:
         )
         collator.pool = list(para.mempool)
         collation = collator.collate(relay_parent.hash)
-        if collation is None:
-            raise RuntimeError("a collator with no other has no turn")
+        if collation is None or collation.proposal.refused:
+            raise RuntimeError("the only collator has its turn, and its block has room for the probe")
         return collation
 
     def _group(self, candidate: Candidate) -> tuple[ScenarioValidator, ...]:

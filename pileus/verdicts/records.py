@@ -16,7 +16,7 @@ from typing import Final
 from pileus.verdicts.answerers import Answerer
 from pileus.verdicts.matrix import Matrix
 from pileus.verdicts.play import ABSENT, SIBLING, Play, Setup
-from pileus.verdicts.report import matrix_lines, sizes
+from pileus.verdicts.report import PROOF_BYTES, READS, matrix_lines, sizes
 from pileus.verdicts.scenario import run_scenario
 from pileus.verdicts.scenarios import SCENARIOS
 from pileus.verdicts.sweeps import ProofSweep, sweep_proof
@@ -86,7 +86,9 @@ def _index() -> str:
 
 def _prune_then_dispute(matrices: Mapping[str, Matrix], seed: int) -> str:
     later = matrices["dispute-a-day-later"]
-    own, carried = _sizes(later, Answerer.OWN), _sizes(later, Answerer.CARRIED)
+    proof = next(
+        sizes(column)[PROOF_BYTES] for column in later.columns if column.answerer is Answerer.CARRIED
+    )
     return _page(
         """
         # Prune, then dispute (#1359)
@@ -116,8 +118,8 @@ def _prune_then_dispute(matrices: Mapping[str, Matrix], seed: int) -> str:
            is not approved, so finality waits; a dispute stays open; and of a lie that bought backers signed, nobody is
            convicted (`lie-then-prune`).
         2. **The carried proof decides at any time**, because it travels with the available data, which are kept for the
-           whole dispute window. It costs {carried["of it relay proof"]} bytes of relay proof in this small relay state:
-           {own["PoV payload, bytes"]} bytes of PoV payload become {carried["PoV payload, bytes"]}.
+           whole dispute window. One sibling's head costs {proof} bytes of relay proof in this small relay state;
+           `pileus verdicts dispute-a-day-later` shows them beside the whole PoV.
         3. **A fallback is as good as the carried proof, if the proof is required to be complete** whoever answers. It
            saves no bytes. Its gain is a validator that can go on when the host function is there and the proof is not.
         4. **'Missing' must be an error of its own type in the host interface**, apart from 'absent'. The column `naive`
@@ -222,28 +224,28 @@ def _sweep(para_id: int, seed: int) -> ProofSweep:
 
 def _sweep_text(what: str, sweep: ProofSweep) -> str:
     return f"""
-        The block reads {what}. The relay state has {sweep.state_items} items (nodes and detached values), the proof
-        {sweep.proof_items}; the candidate as it is: {sweep.honest}.
+        The block reads {what}. Of the relay state's items (trie nodes and detached values) the proof holds
+        {sweep.proof_items}.
 
-        | change | verdicts |
+        | proof | verdicts |
         |---|---|
-        | each of the {sweep.proof_items} carried items left out | {_counted(sweep.removed)} |
-        | each of the other {sweep.state_items - sweep.proof_items} items added | {_counted(sweep.added)} |
+        | as it is | {sweep.honest} |
+        | each of the {sweep.proof_items} items left out, one at a time | {_counted(sweep.removed)} |
+        | each other item of the relay state added, one at a time | {_counted(sweep.added)} |
         """
 
 
 def _counted(verdicts: Counter[str]) -> str:
+    if len(verdicts) == 1:
+        return f"all {next(iter(verdicts))}"
     return ", ".join(f"{number} × {verdict}" for verdict, number in sorted(verdicts.items())) or "-"
-
-
-def _sizes(matrix: Matrix, answerer: Answerer) -> Mapping[str, str]:
-    return next(sizes(column) for column in matrix.columns if column.answerer is answerer)
 
 
 def _played(matrices: Mapping[str, Matrix], names: Iterable[str]) -> Iterable[str]:
     yield "## What happened"
     for name in names:
-        yield "\n".join(["```text", *matrix_lines(SCENARIOS[name], matrices[name]), "```"])
+        lines = matrix_lines(SCENARIOS[name], matrices[name], (PROOF_BYTES, READS))
+        yield "\n".join(["```text", *lines, "```"])
 
 
 def _commands(names: Iterable[str], seed: int) -> Iterable[str]:

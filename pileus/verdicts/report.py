@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pileus.network.record import verdict_json
@@ -13,7 +13,7 @@ from pileus.verdicts.scenario import Scenario
 __all__ = ["PROOF_BYTES", "READS", "matrix_json", "matrix_lines", "sizes"]
 
 PAYLOAD_BYTES = "PoV payload, bytes"
-PROOF_BYTES = "of it relay proof"
+PROOF_BYTES = "relay proof, bytes"
 READS = "relay reads"
 
 
@@ -28,16 +28,15 @@ def sizes(column: Column) -> Mapping[str, str]:
     }
 
 
-def matrix_lines(scenario: Scenario, matrix: Matrix) -> Iterable[str]:
-    """Title, table, sizes, and what is not as expected."""
+def matrix_lines(
+    scenario: Scenario, matrix: Matrix, shown: Sequence[str] = (PAYLOAD_BYTES, PROOF_BYTES, READS)
+) -> Iterable[str]:
+    """Title, table, sizes, and what is not as expected. `shown` are the sizes that are."""
     yield f"{scenario.name}: {scenario.title}"
     rows = [
         ("", *(column.answerer.value for column in matrix.columns)),
         *((label, *(column.entries.get(label, "-") for column in matrix.columns)) for label in matrix.labels),
-        *(
-            (f"  {name}", *(sizes(column)[name] for column in matrix.columns))
-            for name in (PAYLOAD_BYTES, PROOF_BYTES, READS)
-        ),
+        *((f"  {name}", *(sizes(column)[name] for column in matrix.columns)) for name in shown),
     ]
     widths = [max(len(row[at]) for row in rows) + 2 for at in range(len(rows[0]))]
     for row in rows:

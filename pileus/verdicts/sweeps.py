@@ -23,10 +23,8 @@ __all__ = ["ProofSweep", "judged_by_carried_proof", "sweep_proof"]
 class ProofSweep:
     """What became of a candidate when its proof was changed by one node."""
 
-    state_items: int
-    """Trie nodes and detached values of the whole relay state."""
     proof_items: int
-    """Those of them that the candidate carries."""
+    """Trie nodes and detached values that the candidate carries."""
     honest: str
     """Verdict on the candidate as it is."""
     removed: Counter[str]
@@ -58,7 +56,6 @@ def sweep_proof(play: Play, candidate: Candidate) -> ProofSweep:
         )
 
     return ProofSweep(
-        len(state),
         len(carried),
         short(judged_by_carried_proof(play, candidate)),
         verdicts([node for node in carried if node != left] for left in carried),
