@@ -9,7 +9,7 @@ GUEST_LINT := $(BIN)/python tools/guest_lint.py
 .PHONY: help demo test test-slow test-real real-chains vm check bench docs clean
 
 help:
-	@echo "make demo    send messages between two parachains, in both relay-state forms"
+	@echo "make demo    messages, transfers and queries between two parachains, in both relay-state forms; a timeout"
 	@echo "make test    run the tests"
 	@echo "make test-slow  run the long ones: every real runtime at hand, 160 live blocks"
 	@echo "make test-real  run the tests on chain specs of real networks, after make real-chains"
@@ -30,8 +30,9 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/pileus run examples/two_parachains.toml --relay-state own
-	$(BIN)/pileus run examples/two_parachains.toml --relay-state carried
+	$(BIN)/pileus run examples/transfers_and_queries.toml --relay-state own
+	$(BIN)/pileus run examples/transfers_and_queries.toml --relay-state carried
+	$(BIN)/pileus run examples/silent_sibling.toml
 
 # Built by componentize-py, which has no wheels for some platforms: without it the tests that need it are skipped.
 vm: $(STAMP)

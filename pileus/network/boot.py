@@ -52,6 +52,13 @@ def boot_parachains(topology: Topology, directory: Path) -> tuple[AnyParachain, 
     for at, query in enumerate(topology.queries):
         if query.asker not in askers:
             raise TopologyError(f"$.queries[{at}].from: the runtime of {query.asker} has no pallet lookout")
+    movers = {
+        para.para_id for para in booted if isinstance(para, RunningParachain) and para.assets is not None
+    }
+    for at, transfer in enumerate(topology.transfers):
+        for key, para_id in (("from", transfer.source), ("to", transfer.destination)):
+            if para_id not in movers:
+                raise TopologyError(f"$.transfers[{at}].{key}: the runtime of {para_id} has no pallet assets")
     return tuple(booted)
 
 

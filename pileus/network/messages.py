@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from runtime.pallets.state_messaging.events import MessageConsumed, MessageSent
+from runtime.pallets.state_messaging.events import MessageConsumed, MessageSent, MessageSettled
 from runtime.pallets.state_messaging.lanes import Outcome
 from runtime.support.construct import EventRecord
 
-__all__ = ["LedgerEntry", "MessageId", "MessageLedger", "RouteTotals"]
+__all__ = ["LedgerEntry", "MessageId", "MessageLedger", "Noted", "RouteTotals"]
 
 
 class MessageId(NamedTuple):
@@ -36,6 +36,17 @@ class LedgerEntry:
     """Backed, in a candidate of the destination that proves it."""
     consumed: int | None = None
     outcome: Outcome | None = None
+    settled: int | None = None
+    """The sender was proven the outcome, or that there will be none but expiry."""
+
+
+class Noted(NamedTuple):
+    """The messages in the events of one block."""
+
+    sent: tuple[MessageId, ...]
+    delivered: tuple[MessageId, ...]
+    failed: tuple[MessageId, ...]
+    settled: tuple[tuple[MessageId, Outcome], ...]
 
 
 @dataclass(slots=True)
@@ -45,6 +56,8 @@ class RouteTotals:
     sent: int = 0
     proven: int = 0
     delivered: int = 0
+    settled: int = 0
+    """Acknowledged to the sender, with whatever outcome, or timed out."""
     failed: int = 0
     """Consumed without being delivered: expired, or refused by the recipient."""
     waited: int = 0
@@ -75,13 +88,12 @@ class MessageLedger:
                 entry.proven = relay_block
                 self._route(message).proven += 1
 
-    def note_events(
-        self, para_id: int, events: Iterable[EventRecord], relay_block: int
-    ) -> tuple[tuple[MessageId, ...], tuple[MessageId, ...], tuple[MessageId, ...]]:
-        """Take in the events of an included block: the messages it sent, delivered, and consumed otherwise."""
+    def note_events(self, para_id: int, events: Iterable[EventRecord], relay_block: int) -> Noted:
+        """Take in the events of an included block."""
         sent: list[MessageId] = []
         delivered: list[MessageId] = []
         failed: list[MessageId] = []
+        settled: list[tuple[MessageId, Outcome]] = []
         for record in events:
             event = record.event
             if isinstance(event, MessageSent):
@@ -93,7 +105,12 @@ class MessageLedger:
                 message = MessageId(event.source, para_id, event.lane, event.nonce)
                 delivered_now = self._consume(message, Outcome(event.outcome), relay_block)
                 (delivered if delivered_now else failed).append(message)
-        return tuple(sent), tuple(delivered), tuple(failed)
+            elif isinstance(event, MessageSettled):
+                message = MessageId(para_id, event.dest, event.lane, event.nonce)
+                self.entries[message].settled = relay_block
+                self._route(message).settled += 1
+                settled.append((message, Outcome(event.outcome)))
+        return Noted(tuple(sent), tuple(delivered), tuple(failed), tuple(settled))
 
     def _consume(self, message: MessageId, outcome: Outcome, relay_block: int) -> bool:
         entry = self.entries[message]

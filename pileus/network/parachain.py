@@ -20,6 +20,7 @@ from pileus.network.topology import Parachain, TopologyError
 from pileus.relay_chain.interface import RelayChainInterface
 from pileus.relay_chain.real import ParaRegistration
 from runtime.apis import ParachainRuntime
+from runtime.pallets.assets import Assets
 from runtime.pallets.lookout import Lookout
 from runtime.primitives.block import Block
 from runtime.primitives.extrinsic import IMMORTAL, Extrinsic, Id, SignedPayload, Sr25519
@@ -72,6 +73,8 @@ class RunningParachain:
         self._parts: ParachainRuntime = module.RUNTIME
         self.lookout: Lookout | None = getattr(module, "lookout", None)
         """The pallet that asks queries, if the runtime has it."""
+        self.assets: Assets | None = getattr(module, "assets", None)
+        """The pallet that moves amounts to other chains, if the runtime has it."""
         self._sender = dev_keypair(f"{spec.name}-sender")
         keys = [dev_keypair(collator.name) for collator in spec.collators]
         genesis = module.GenesisConfig(
@@ -89,6 +92,11 @@ class RunningParachain:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def account(self) -> bytes:
+        """The account that sends, and that receives what others send here; 32 bytes."""
+        return self._sender.public_key
 
     @property
     def registration(self) -> ParaRegistration:
@@ -121,6 +129,15 @@ class RunningParachain:
         """Put a signed ``StateMessaging.send`` of `payload` into the mempool."""
         messaging = self._parts.state_messaging
         self.submit(messaging.call_of(messaging.send, dest, 0, RECIPIENT, None, payload).encode())
+
+    def submit_transfer(
+        self, dest: int, home: int, beneficiary: bytes, amount: int, timeout: int | None
+    ) -> None:
+        """Put a signed ``Assets.transfer`` into the mempool; `timeout` in milliseconds since 1970."""
+        if self.assets is None:
+            raise ValueError(f"{self.spec.code_source} has no pallet assets")
+        arguments = (dest, home, beneficiary, amount, timeout)
+        self.submit(self.assets.call_of(self.assets.transfer, *arguments).encode())
 
     def submit_query(self, source: int | None, keys: Iterable[bytes]) -> None:
         """Put a signed ``Lookout.look`` into the mempool; `source` is ``None`` for the relay chain."""

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pileus.collator import Collation
 from pileus.network.messages import MessageId
 from pileus.network.queries import Answer
+from pileus.network.transfers import Movement
 from pileus.relay_chain.backing import BackingOutcome, Validator
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.inclusion import Refusal
 from pov_validator import Valid, Verdict
+from runtime.pallets.state_messaging.lanes import Outcome
 from runtime.primitives.parachain import PoV
 from runtime.primitives.parachain_block_data import ParachainBlockData
 from runtime.primitives.scale import byte_vec, compact_u32, vec
@@ -115,8 +117,12 @@ class ImportReport:
     delivered: tuple[MessageId, ...]
     failed: tuple[MessageId, ...]
     """Consumed without being delivered: expired, or refused by the recipient."""
+    settled: tuple[tuple[MessageId, Outcome], ...]
+    """Its own messages whose outcome it was proven, or that it was proven to have timed out."""
     answers: tuple[Answer, ...] = ()
     """What it was shown of other chains' states."""
+    movements: tuple[Movement, ...] = ()
+    """What left it for other chains, arrived from there, or came back."""
 
 
 @dataclass(frozen=True, slots=True)

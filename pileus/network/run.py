@@ -12,6 +12,7 @@ from pathlib import Path
 
 from host_functions.errors import HostError, SandboxError
 from pileus.collator import Collation
+from pileus.collator.consensus import RELAY_SLOT_DURATION
 from pileus.collator.message_source import SiblingMessageSource
 from pileus.collator.query_source import SiblingQuerySource
 from pileus.metadata import Metadata
@@ -21,16 +22,19 @@ from pileus.network.parachain import RunningParachain, message_payload
 from pileus.network.queries import QueryLedger, keys_of
 from pileus.network.real_parachain import RunningRealParachain
 from pileus.network.report import CandidateReport, ImportReport, SlotReport, pov_parts
-from pileus.network.topology import QuerySection, RelayStateMode, Topology, Traffic
+from pileus.network.topology import QuerySection, RelayStateMode, Topology, Traffic, TransferSection
 from pileus.network.totals import RunTotals
+from pileus.network.transfers import movements_of
 from pileus.relay_chain.backing import BackingOutcome, Validator
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.chain import BuiltBlock
 from pileus.relay_chain.real import RealRelayChain
 from pov_validator import Verdict
+from runtime.primitives import relay_keys
 from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.header import Header
 from runtime.primitives.parachain import CommittedCandidateReceipt
+from runtime.primitives.scale import byte_vec
 
 __all__ = ["Network"]
 
@@ -65,16 +69,11 @@ class Network:
             self._metadata(),
         )
         for para in self.parachains:
-            sources = [
-                SiblingMessageSource(sibling.para_id, sibling.node, sibling.node.layout)
-                for sibling in self.parachains
-                if sibling is not para
-            ]
-            queried = [
-                SiblingQuerySource(sibling.para_id, sibling.node, sibling.node.layout)
-                for sibling in self.parachains
-                if sibling is not para
-            ]
+            peers = [sibling for sibling in self.parachains if sibling is not para]
+            if para.spec.peers is not None:
+                peers = [sibling for sibling in peers if sibling.para_id in para.spec.peers]
+            sources = [SiblingMessageSource(peer.para_id, peer.node, peer.node.layout) for peer in peers]
+            queried = [SiblingQuerySource(peer.para_id, peer.node, peer.node.layout) for peer in peers]
             para.start_collators(self.relay, sources, queried, commit_relay_reads=self.carried)
 
     @property
@@ -114,7 +113,17 @@ class Network:
             tuple(problems),
         )
         self.totals.add(report)
+        self._forget_settled_bodies()
         return report
+
+    def _forget_settled_bodies(self) -> None:
+        """What is acknowledged for good need not be kept beside the state."""
+        finalized = self.chain.finalized
+        for para in self.parachains:
+            if isinstance(para, RunningParachain):
+                head = self.relay.get_storage_by_key(finalized.hash, relay_keys.para_head(para.para_id))
+                if head is not None:
+                    para.node.forget_settled_bodies(para.node.digest(byte_vec.decode(head)))
 
     def _metadata(self) -> dict[int | None, Metadata]:
         """By para id, ``None`` for the relay chain: of the real chains, where a query needs it."""
@@ -133,6 +142,17 @@ class Network:
         for query, keys in zip(self.topology.queries, self._query_keys, strict=True):
             if _is_due(query, relay_block):
                 by_id[query.asker].submit_query(None if query.asked == "relay" else query.asked, keys)
+        # Of the block that will be built on the best one, as `Claim` has it.
+        now = (self.chain.best.slot + 1) * RELAY_SLOT_DURATION
+        for transfer in self.topology.transfers:
+            if _is_due(transfer, relay_block):
+                by_id[transfer.source].submit_transfer(
+                    transfer.destination,
+                    transfer.source if transfer.home is None else transfer.home,
+                    by_id[transfer.destination].account,
+                    transfer.amount,
+                    None if transfer.timeout is None else now + transfer.timeout,
+                )
         for traffic in self.topology.traffic:
             if not _is_due(traffic, relay_block):
                 continue
@@ -214,15 +234,24 @@ class Network:
             problems.append(f"{para.name} could not import its included block: {error}")
             return None
         header: Header = collation.block.header
-        sent, delivered, failed = self.ledger.note_events(para.para_id, events, relay_block.number)
+        noted = self.ledger.note_events(para.para_id, events, relay_block.number)
         answers = self._queries.note_events(para.para_id, events)
         block_hash = header.hash(para.node.digest)
         return ImportReport(
-            para.para_id, para.name, header.number, block_hash, sent, delivered, failed, answers
+            para.para_id,
+            para.name,
+            header.number,
+            block_hash,
+            noted.sent,
+            noted.delivered,
+            noted.failed,
+            noted.settled,
+            answers,
+            movements_of(para.para_id, events),
         )
 
 
-def _is_due(section: Traffic | QuerySection, relay_block: int) -> bool:
+def _is_due(section: Traffic | QuerySection | TransferSection, relay_block: int) -> bool:
     """Whether something is sent, or asked, with this block."""
     over = section.until is not None and relay_block > section.until
     return not over and (relay_block - 1) % section.every == 0

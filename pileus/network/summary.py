@@ -49,6 +49,7 @@ def summary_of(network: Network) -> dict[str, Any]:
                 "proven": route.proven,
                 "delivered": route.delivered,
                 "failed": route.failed,
+                "settled": route.settled,
                 "mean_latency_relay_blocks": route.latency,
             }
             for source, dest, route in network.ledger.routes()

@@ -17,6 +17,7 @@ from pileus.network.queries import Answer
 from pileus.network.report import CandidateReport, SlotReport
 from pileus.relay_chain.backing import Validator
 from pov_validator import Abstain, Invalid, Valid, Verdict
+from runtime.pallets.state_messaging.lanes import Outcome
 
 __all__ = ["slot_lines", "summary_tables"]
 
@@ -28,6 +29,16 @@ _MARKS: Mapping[type[Verdict], tuple[str, str]] = {
     Invalid: ("INVALID", "bold red"),
     Abstain: ("abstains", "yellow"),
 }
+
+
+_WORDS: Mapping[Outcome, str] = {
+    Outcome.DELIVERED: "delivered",
+    Outcome.FAILED: "failed there",
+    Outcome.EXPIRED: "expired there",
+    Outcome.SKIPPED: "skipped there",
+    Outcome.TIMED_OUT: "timed out",
+}
+"""What a sender is told of its messages."""
 
 
 def slot_lines(report: SlotReport) -> Iterator[Text]:
@@ -45,6 +56,15 @@ def slot_lines(report: SlotReport) -> Iterator[Text]:
             *_messages("delivered", item.delivered),
             *_messages("failed", item.failed),
         )
+        for outcome in Outcome:
+            settled = tuple(message for message, found in item.settled if found is outcome)
+            if settled:
+                style = "" if outcome is Outcome.DELIVERED else "yellow"
+                yield Text.assemble(
+                    "            is told  ", *_messages("", settled), (f"  {_WORDS[outcome]}", style)
+                )
+        for movement in item.movements:
+            yield Text.assemble("            assets    ", (movement.text, "magenta"))
         for answer in item.answers:
             yield from _answer_lines(answer)
     for candidate in report.candidates:
@@ -113,7 +133,7 @@ def _messages(verb: str, messages: tuple[MessageId, ...]) -> Iterator[str | tupl
     for run in runs:
         first, last = run[0], run[-1]
         nonces = f"#{first.nonce}" if first is last else f"#{first.nonce}-{last.nonce}"
-        yield f"  {verb} "
+        yield f"  {verb} " if verb else " "
         yield f"{first.source}→{first.dest} {nonces}", "cyan"
 
 
@@ -139,13 +159,13 @@ def summary_tables(summary: Mapping[str, Any]) -> Iterator[Table]:
         return
     messages = Table(title="Messages", title_justify="left")
     messages.add_column("route")
-    for heading in ("sent", "proven", "delivered", "failed", "latency (relay blocks)"):
+    for heading in ("sent", "proven", "delivered", "failed", "settled", "latency (relay blocks)"):
         messages.add_column(heading, justify="right")
     for route in summary["messages"]:
         latency = route["mean_latency_relay_blocks"]
         messages.add_row(
             f"{route['from']} → {route['to']}",
-            *(str(route[key]) for key in ("sent", "proven", "delivered", "failed")),
+            *(str(route[key]) for key in ("sent", "proven", "delivered", "failed", "settled")),
             "" if latency is None else f"{latency:.1f}",
         )
     yield messages

@@ -34,6 +34,7 @@ __all__ = [
     "Topology",
     "TopologyError",
     "Traffic",
+    "TransferSection",
     "parse_topology",
     "read_topology",
 ]
@@ -131,6 +132,8 @@ class Parachain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Chain spec of a real parachain, instead of `runtime`."""
     execution: Literal["native", "wasm", "both"] = "native"
     """Which engine runs it. Only ``native`` is built so far."""
+    peers: Annotated[tuple[ParaIdNumber, ...], Meta(max_length=MAX_CHAINS)] | None = None
+    """Siblings whose nodes its collators reach; all if not given. A chain that reaches nobody takes no messages."""
 
     @property
     def name(self) -> str:
@@ -159,6 +162,25 @@ class Traffic(
     """Relay block after which no more is sent; to the end if not given."""
 
 
+class TransferSection(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from", "destination": "to"}
+):
+    """``[[transfers]]``: amounts that move from one parachain to another. Ours, not zombienet's."""
+
+    source: ParaIdNumber
+    destination: ParaIdNumber
+    amount: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    """In the token's smallest unit."""
+    home: ParaIdNumber | None = None
+    """Parachain whose token it is; the sender's own if not given."""
+    timeout: Annotated[int, Meta(ge=1, le=30 * 24 * 3600 * 1000)] | None = None
+    """Milliseconds from being sent, by the destination's clock, after which it comes back; never if not given."""
+    every: BlockCount = 4
+    """Relay blocks between two transfers."""
+    until: BlockCount | None = None
+    """Relay block after which no more is sent; to the end if not given."""
+
+
 class QuerySection(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"asker": "from", "asked": "of"}
 ):
@@ -181,6 +203,7 @@ class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: Settings = Settings()
     traffic: Annotated[tuple[Traffic, ...], Meta(max_length=1000)] = ()
     queries: Annotated[tuple[QuerySection, ...], Meta(max_length=1000)] = ()
+    transfers: Annotated[tuple[TransferSection, ...], Meta(max_length=1000)] = ()
 
 
 def read_topology(path: Path) -> tuple[str, Topology]:
@@ -228,6 +251,7 @@ _STRUCT_AT: dict[str, type[msgspec.Struct]] = {
     "$.parachains.collators": Collator,
     "$.traffic": Traffic,
     "$.queries": QuerySection,
+    "$.transfers": TransferSection,
 }
 
 
@@ -272,24 +296,39 @@ def _check(topology: Topology) -> None:
             f"$.relaychain.nodes: expected at least one validator per parachain, and two for the erasure code, "
             f"got {validators} for {len(paras)} parachains"
         )
-    known = {para.id for para in paras}
     _check_queries(topology)
-    for at, traffic in enumerate(topology.traffic):
-        for key, para_id in (("from", traffic.source), ("to", traffic.destination)):
+    _check_routes(topology)
+
+
+def _check_routes(topology: Topology) -> None:
+    """Messages and transfers go between Python parachains, and peers are siblings."""
+    known = {para.id: para for para in topology.parachains}
+    ids = ", ".join(map(str, sorted(known)))
+    routes = [(f"$.traffic[{at}]", traffic) for at, traffic in enumerate(topology.traffic)]
+    moves = [(f"$.transfers[{at}]", transfer) for at, transfer in enumerate(topology.transfers)]
+    sections: list[tuple[str, Traffic | TransferSection]] = [*routes, *moves]
+    for where, section in sections:
+        for key, para_id in (("from", section.source), ("to", section.destination)):
             if para_id not in known:
-                ids = ", ".join(map(str, sorted(known)))
+                raise TopologyError(f"{where}.{key}: expected the id of a parachain ({ids}), got {para_id}")
+            if known[para_id].chain_spec is not None:
                 raise TopologyError(
-                    f"$.traffic[{at}].{key}: expected the id of a parachain ({ids}), got {para_id}"
-                )
-            if any(para.id == para_id and para.chain_spec is not None for para in paras):
-                raise TopologyError(
-                    f"$.traffic[{at}].{key}: expected a parachain that runs our messaging pallet, "
+                    f"{where}.{key}: expected a parachain that runs our messaging pallet, "
                     f"{para_id} runs a chain spec"
                 )
-        if traffic.source == traffic.destination:
+        if section.source == section.destination:
             raise TopologyError(
-                f"$.traffic[{at}].to: expected another parachain than from, got {traffic.destination}"
+                f"{where}.to: expected another parachain than from, got {section.destination}"
             )
+    for where, transfer in moves:
+        if transfer.home not in (None, transfer.source, transfer.destination):
+            raise TopologyError(f"{where}.home: expected either end of the transfer, got {transfer.home}")
+    for at, para in enumerate(topology.parachains):
+        for peer in para.peers or ():
+            if peer not in known or peer == para.id:
+                raise TopologyError(
+                    f"$.parachains[{at}].peers: expected ids of other parachains ({ids}), got {peer}"
+                )
 
 
 def _check_real(para: Parachain, where: str) -> None:
