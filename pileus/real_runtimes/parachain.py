@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final, Self
 
 from host_functions.contexts import OffchainContext
+from host_functions.errors import PileusError
 from host_functions.executor.wasm import CompileCache, WasmRuntime, version_reader
 from host_functions.state_machine import FullBackend, Storage
 from pileus.chain_spec import BadChainSpec, ChainSpec, Genesis, build_genesis, hasher_of
@@ -25,13 +26,18 @@ from runtime.primitives.scale import u32
 from runtime.primitives.version import RuntimeVersion
 from runtime.trie.layout import Hasher
 
-__all__ = ["RealParachain", "metadata_of"]
+__all__ = ["NoParachain", "RealParachain", "metadata_of"]
 
 DEFAULT_PARA_ID: Final = 100
 """What ``ParachainInfo`` answers where its storage says nothing."""
+VALIDATE: Final = "validate_block"
 COLLATOR: Final = "//Alice"
 CALL_TIMEOUT: Final = 60.0
 """Seconds one runtime call may take: a runtime from outside may hang."""
+
+
+class NoParachain(PileusError):
+    """A runtime without a validation function."""
 
 
 class RealParachain:
@@ -80,14 +86,17 @@ class RealParachain:
         to set, or to delete with ``None``. ``balances``: what accounts hold at genesis, by account id, in the smallest
         unit. ``keypair`` collates, ``//Alice`` if not given.
 
-        Raises `BadChainSpec` for a spec without a runtime; `BlobError` and `InvalidCode` for code that cannot be run,
-        `SandboxError`, `ScaleError` and `BadMetadata` for a runtime that does not describe itself, `NoAuthorSlot`.
+        Raises `BadChainSpec` for a spec without a runtime, `NoParachain` for one of another kind; `BlobError` and
+        `InvalidCode` for code that cannot be run, `SandboxError`, `ScaleError` and `BadMetadata` for a runtime that
+        does not describe itself, `NoAuthorSlot`.
         """
         code = spec.code
         if code is None:
             raise BadChainSpec("the genesis has no runtime under :code")
         load = partial(WasmRuntime, cache=cache, timeout=timeout)
         runtime = load(code)
+        if VALIDATE not in runtime.blob.entry_points:
+            raise NoParachain(f"no parachain runtime: it has no {VALIDATE}")
         hasher = hasher or hasher_of(code)
         metadata = metadata_of(runtime, build_genesis(spec.genesis, runtime.version.state_version, hasher))
         keypair = keypair or Keypair.from_uri(COLLATOR)

@@ -144,6 +144,25 @@ def test_what_is_wrong_with_a_transaction_is_seen_by_the_runtime(running: Runnin
     assert collation.block.extrinsics[-1] == good
 
 
+def test_what_is_refused_leaves_no_trace_in_the_proof(running: Running, spec: Specs) -> None:
+    """The recorder is rolled back with the overlay: the PoV is that of a block for which nothing else was tried."""
+    name = "rococo-asset-hub-genesis"
+    para, relay = running(name)
+    good = transfers(para, sender_of(spec(name)), 2)
+    call = para.metadata.compose_call("System", "remark", b"\x08hi")
+    stranger = Sr25519Signer(Keypair.from_uri("//Nobody"))
+    pools = [
+        [*good],
+        [para.signed(call, stranger, 0), good[0], good[0], para.signed(call, stranger, 7), good[1]],
+        [*good],
+    ]
+    made = [collate_next(para, relay, pool) for pool in pools]
+    assert [len(one.proposal.refused) for one in made] == [0, 3, 0]
+    assert len({one.block_data.encode() for one in made}) == 1
+    assert len({one.commitments.hash() for one in made}) == 1
+    assert len({one.proposal.storage_proof_size for one in made}) == 1
+
+
 CLEAR_ORIGIN = b"\x02\x04\x0a"
 """XCM version 2 of one instruction, ``ClearOrigin``."""
 

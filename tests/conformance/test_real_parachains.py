@@ -23,9 +23,11 @@ from pileus.real_runtimes import ModelRelay, RealParachain, Stage, author_and_va
 from pileus.testing.tampering import bit_flips
 from pov_validator.validate import validation_params
 from runtime.primitives.block import Block
+from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.header import Header
 from runtime.primitives.parachain import ValidationResult
 from runtime.primitives.parachain_block_data import ParachainBlockData
+from runtime.trie.layout import KECCAK_256
 
 QUICK = {
     "asset-hub-polkadot-genesis": ("Unsealed", "compact"),
@@ -193,6 +195,60 @@ def test_every_node_of_the_proof_is_needed(candidate: Candidate, name: str) -> N
             continue
     # Plain nodes are a set, and inherents that were only created, in a transaction rolled back, are not in it.
     assert unneeded == 0
+
+
+def test_a_node_refuses_what_the_runtime_refuses(spec: Specs, compiled: CompileCache) -> None:
+    """Full nodes import by ``Core_execute_block``; what is wrong with a block is said in the runtime's own words."""
+    para = RealParachain.from_spec(spec("kilt-spiritnet-genesis"), cache=compiled)
+    relay = ModelRelay([para])
+    collation = authored(para, relay)
+    node, block = para.node, collation.block
+    reader = relay.relay_state_prover(collation.descriptor.relay_parent)
+    header = block.header
+    for field, panic in (
+        ("state_root", "Storage root must match that calculated"),
+        ("extrinsics_root", "Transaction trie root must be valid"),
+    ):
+        changed = replace(header, **{field: flipped(getattr(header, field))})
+        with pytest.raises(SandboxError, match=f"Core_execute_block: panicked at .*{panic}"):
+            node.import_block(Block(resealed(para, changed), block.extrinsics), reader)
+    with pytest.raises(InvalidBlock, match="Invalid AuRa seal"):
+        node.import_block(Block(replace(header, state_root=bytes(32)), block.extrinsics), reader)
+    with pytest.raises(InvalidBlock, match=r"parent 0x\w+ is not imported"):
+        orphan = replace(header, parent_hash=flipped(header.parent_hash))
+        node.import_block(Block(resealed(para, orphan), block.extrinsics), reader)
+    with pytest.raises(SandboxError, match="Core_execute_block: panicked at"):
+        node.import_block(Block(header, block.extrinsics[:-1]), reader)
+    assert node.best_hash == node.genesis_hash
+    imported = node.import_block(block, reader)
+    assert imported.proof_size == collation.proposal.storage_proof_size
+    assert node.best_hash == header.hash()
+    assert node.import_block(block, reader) is imported
+
+
+def test_another_hash_function_is_another_chain(spec: Specs, compiled: CompileCache) -> None:
+    """With the wrong one everything looks plausible until ``validate_block`` computes the parent's hash itself."""
+    report = author_and_validate(spec("kilt-spiritnet-genesis"), hasher=KECCAK_256, blocks=1, cache=compiled)
+    assert not report.passed
+    assert report.reason is not None
+    assert report.reason.startswith("authored: ")
+    assert "compact: validate_block: panicked at 'Invalid parent hash'" in report.reason
+
+
+def test_a_relay_runtime_is_no_parachain(spec: Specs, compiled: CompileCache) -> None:
+    report = author_and_validate(spec("local-testnet-genesis"), cache=compiled)
+    assert [result.passed for result in report.stages] == [False]
+    assert report.reason == "starts: no parachain runtime: it has no validate_block"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nexus.json", "gargantua.paseo.json"])
+def test_a_keccak_chain(real_chain: Callable[[str], Path], compiled: CompileCache, name: str) -> None:
+    """No npm package has one: put the chain specs of the Hyperbridge repository there."""
+    report = author_and_validate(load_spec(real_chain(name)), cache=compiled)
+    assert report.passed, report.reason
+    assert report.para is not None
+    assert report.para.genesis.layout.hasher == KECCAK_256
 
 
 @pytest.mark.slow
