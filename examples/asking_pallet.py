@@ -6,6 +6,7 @@ import enum
 
 from runtime.pallets.state_query import QueryHandler, StateQuery
 from runtime.pallets.state_query.handler import Answered
+from runtime.pallets.state_query.pallet import ASK_WEIGHT
 from runtime.pallets.state_query.types import Keys, KeysAnswer
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.relay_keys import storage_prefix
@@ -13,7 +14,6 @@ from runtime.primitives.scale import U32, u64
 from runtime.support.dispatch import Origin, call, ensure_signed
 from runtime.support.pallet import Pallet
 from runtime.support.storage import StorageValue
-from runtime.support.weights import Weight
 
 
 # [pallet]
@@ -27,7 +27,7 @@ class PriceWatcher(Pallet, QueryHandler):
         self.queries = queries
         queries.register(b"price", self)
 
-    @call(0, weight=Weight(120_000_000, 40_000))
+    @call(0, weight=ASK_WEIGHT)
     def refresh(self, origin: Origin, oracle: U32) -> None:
         key = storage_prefix("Oracle", "Price")
         self.queries.ask(b"price", oracle, Keys((key,)), depositor=ensure_signed(origin))

@@ -52,6 +52,12 @@ class FetchedAnswer:
     """Verified; ``None`` when there is nothing to bring yet."""
     problem: str = ""
     """Why there is nothing."""
+    relay_bytes: int = 0
+    """Bytes of relay state that the runtime will read for it."""
+
+    def size(self) -> int:
+        """Bytes it adds to the PoV, paths in relay state apart."""
+        return self.relay_bytes + (0 if self.item is None else self.item.proof_bytes())
 
 
 class SiblingQuerySource:
@@ -160,11 +166,16 @@ def fetch_relay_answer(
 ) -> FetchedAnswer:
     """The answer of the relay chain at the relay parent, whose state has ``storage_root``.
 
-    Keys need no evidence: the runtime reads them itself. Raises `HostError` if the relay state is gone.
+    Keys need no evidence: the runtime reads them itself; here they are only weighed. Raises `HostError` if the relay
+    state is gone.
     """
     question = query.question
     if isinstance(question, Keys):
-        return FetchedAnswer(query_id, AnswerItem(query_id, None, ()))
+        values = [relay.get_storage_by_key(relay_parent, key) or b"" for key in question.keys]
+        size = sum(map(len, (*question.keys, *values)))
+        if size > limits.max_answer_bytes:
+            return FetchedAnswer(query_id, None, f"answer of the relay chain has {size} bytes")
+        return FetchedAnswer(query_id, AnswerItem(query_id, None, ()), relay_bytes=size)
     try:
         nodes = fetch_subtree(
             lambda keys: relay.prove_read(relay_parent, keys),
@@ -193,7 +204,7 @@ def answers_that_fit(
     taken: list[FetchedAnswer] = []
     for answer in fetched:
         if answer.item is not None:
-            size = answer.item.proof_bytes()
+            size = answer.size()
             if size > bytes_left or not items_left:
                 answer = FetchedAnswer(answer.id, None, "waits: the block is full")
             else:

@@ -203,7 +203,7 @@ class Assets(Pallet):
 
     # Sending.
 
-    @call(0, weight=Weight(250_000_000, 9 * PATH))
+    @call(0, weight=Weight(250_000_000, 12 * PATH))
     def transfer(
         self,
         origin: Origin,
@@ -231,7 +231,7 @@ class Assets(Pallet):
         self.Transit.insert((dest, self.lane, message.nonce), InTransit(home, sender, amount))
         self.deposit_event(TransferSent(dest, message.nonce, home, sender, beneficiary, amount))
 
-    @call(1, weight=Weight(120_000_000, 2 * PATH))
+    @call(1, weight=Weight(120_000_000, 4 * PATH))
     def transfer_foreign(self, origin: Origin, home: U32, recipient: AccountId, amount: CompactU128) -> None:
         """Move a derivative within this chain."""
         sender = ensure_signed(origin)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from runtime.pallets.state_query.handler import Answered, QueryHandler
-from runtime.pallets.state_query.pallet import StateQuery
+from runtime.pallets.state_query.pallet import ASK_WEIGHT, StateQuery
 from runtime.pallets.state_query.types import Keys, KeysAnswer, Page
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.scale import U16, U32, U64, Codec, Variant, byte_vec, option, tuple_of, u32, vec
@@ -47,13 +47,13 @@ class Lookout(Pallet, QueryHandler):
         self.queries = queries
         queries.register(NAME, self)
 
-    @call(0, weight=Weight(120_000_000, 40_000))
+    @call(0, weight=ASK_WEIGHT)
     def look(self, origin: Origin, source: U32 | None, at: U32 | None, keys: tuple[bytes, ...]) -> None:
         """Ask for keys of a parachain, or of the relay chain (``None``). The deposit comes back with the answer."""
         depositor = ensure_signed(origin)
         self.queries.ask(NAME, source, Keys(tuple(sorted({*keys}))), at=at, depositor=depositor)
 
-    @call(1, weight=Weight(120_000_000, 40_000))
+    @call(1, weight=ASK_WEIGHT)
     def survey(
         self, origin: Origin, source: U32 | None, prefix: bytes, after: bytes | None, max_entries: U16
     ) -> None:

@@ -33,6 +33,7 @@ from runtime.trie.layout import LAYOUT_V1, Layout
 
 __all__ = [
     "DEFAULT_ANCESTRY_LIMITS",
+    "MAX_HEAD_BYTES",
     "AncestryLimits",
     "BlockHashWindow",
     "HeadReference",
@@ -157,14 +158,20 @@ class HeadRefused(Exception):
         self.refusal = refusal
 
 
+MAX_HEAD_BYTES = 20_480
+"""Of a head in relay state: the relay chain's ``max_head_data_size``. Reading one may add so much proof size to the
+path that leads to it.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class AncestryLimits:
     """Bounds of the evidence; configuration of the receiver."""
 
     max_headers: int = 64
     """From about ten headers on the window's proof is smaller."""
-    max_header_bytes: int = 20_480
-    """Of one header: the relay chain's ``max_head_data_size``."""
+    max_header_bytes: int = MAX_HEAD_BYTES
+    """Of one header."""
     max_nodes: int = 64
     max_node_bytes: int = 64 * 1024
     """Of all nodes of a window's proof; an honest one has about 10 nodes and 3 kB."""

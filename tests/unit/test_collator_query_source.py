@@ -17,7 +17,12 @@ from hypothesis import strategies as st
 from host_functions.state_machine.genesis import Storage, build_state
 from pileus.collator.ancestry import head_reference
 from pileus.collator.peer import PeerLied
-from pileus.collator.query_source import FetchedAnswer, SiblingQuerySource, answers_that_fit
+from pileus.collator.query_source import (
+    FetchedAnswer,
+    SiblingQuerySource,
+    answers_that_fit,
+    fetch_relay_answer,
+)
 from pileus.collator.subtree_walk import fetch_subtree
 from runtime.pallets.state_query.limits import DEFAULT_QUERY_LIMITS
 from runtime.pallets.state_query.types import AnswerItem, Keys, Page, Query, Question
@@ -199,6 +204,28 @@ def test_a_block_takes_what_fits_and_the_oldest_first() -> None:
     many = [answer(index, 1) for index in range(40)]
     taken = answers_that_fit(many, 10**6, DEFAULT_QUERY_LIMITS)
     assert sum(one.item is not None for one in taken) == DEFAULT_QUERY_LIMITS.max_answers_per_block
+
+
+class Relay:
+    """What is asked of a relay node for keys."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def get_storage_by_key(self, relay_parent: bytes, key: bytes) -> bytes | None:
+        return None if key == b"absent" else bytes(self.size)
+
+
+def test_relay_values_are_weighed_before_the_runtime_is_made_to_read_them() -> None:
+    asked = replace(COUNTER, source=None)
+    small = fetch_relay_answer(1, asked, Relay(1_000), bytes(32), bytes(32))  # type: ignore[arg-type]
+    assert small.item == AnswerItem(1, None, ())
+    assert small.size() == 1_000 + len(b"absent") + len(b"counter")
+    large = fetch_relay_answer(2, asked, Relay(70_000), bytes(32), bytes(32))  # type: ignore[arg-type]
+    assert large.item is None
+    assert large.problem == "answer of the relay chain has 70013 bytes"
+    taken = answers_that_fit([small, replace(small, id=2)], 1_500, DEFAULT_QUERY_LIMITS)
+    assert [answer.item is not None for answer in taken] == [True, False]
 
 
 # The walk.

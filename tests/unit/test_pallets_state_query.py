@@ -24,6 +24,7 @@ from runtime.pallets.lookout import NAME, Seen
 from runtime.pallets.state_query.handler import Answered, QueryHandler
 from runtime.pallets.state_query.limits import DEFAULT_QUERY_LIMITS
 from runtime.pallets.state_query.pallet import (
+    ASK_WEIGHT,
     POT,
     AnswerRefused,
     QueryAnswered,
@@ -43,6 +44,7 @@ from runtime.pallets.state_query.types import (
 from runtime.pallets.state_query.verify import Refusal, of_head
 from runtime.pallets.system import ApplyExtrinsic
 from runtime.primitives import relay_keys
+from runtime.primitives.digest import Other
 from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.header import Header
 from runtime.primitives.parachain import PersistedValidationData
@@ -693,6 +695,37 @@ def test_the_declared_proof_size_covers_what_answers_read(relay: Callable[[], Re
             queries.submit_answer(ALICE, item)
             read = state.storage_proof_size() - before
             assert read + item.proof_bytes() <= queries.item_weight(item).proof_size
+
+
+def test_the_charge_covers_the_largest_head_and_question() -> None:
+    """A hostile sibling fills its head; an asker asks for as much as it may."""
+    fat = replace(sibling().newest, digest=(Other(bytes(20_200)),))
+    root, nodes = build_state(Storage({relay_keys.para_head(SIBLING): byte_vec.encode(fat.encode())}))
+    keys = tuple(bytes([0, index]) * 128 for index in range(LIMITS.max_keys))
+    proof = create_proof(sibling().nodes, fat.state_root, keys, LAYOUT_V1)
+    for reader in (
+        lambda: EmbeddedRelayNode(Database(nodes), root),
+        lambda: CarriedProof(root, create_proof(nodes, root, [relay_keys.para_head(SIBLING)], LAYOUT_V1)),
+    ):
+        with asking(reader) as state:
+            start = state.storage_proof_size()
+            queries.ask(NAME, SIBLING, Keys(keys), context=bytes(LIMITS.max_context_bytes), depositor=WHO)
+            assert 20_000 < state.storage_proof_size() - start <= ASK_WEIGHT.proof_size
+        filled = Externalities.recording({}, LAYOUT_V1.empty_root)
+        with AuthoringContext(filled, reader()).externalities():
+            demo.parachain_info.ParachainId.put(ME)
+            system.Number.put(NOW)
+            queries.ask(NAME, SIBLING, Keys(keys), context=bytes(LIMITS.max_context_bytes))
+        changes = filled.drain(1)
+        state = Externalities.recording(changes.nodes, changes.root)
+        with AuthoringContext(state, reader()).externalities():
+            item = AnswerItem(1, NewestHead(fat.hash()), proof)
+            queries.submit_answer(ALICE, item)
+            storage.root(1)
+            assert queries.Open.get() == ()
+        read = state.storage_proof_size()
+        assert 36_000 < read
+        assert read + len(item.encode()) <= queries.item_weight(item).proof_size
 
 
 def test_configurations_that_lose_money_or_names_are_refused() -> None:

@@ -29,7 +29,7 @@ from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.scale import H160, U8, U32, Variant, h160, u32
 from runtime.support.dispatch import Origin, call, ensure_root, ensure_signed
 from runtime.support.pallet import Pallet
-from runtime.support.sibling_ancestry import HeadRefused, SiblingHead, resolve_head
+from runtime.support.sibling_ancestry import MAX_HEAD_BYTES, HeadRefused, SiblingHead, resolve_head
 from runtime.support.storage import StorageMap
 from runtime.support.weights import Weight
 
@@ -107,7 +107,7 @@ class EvmMessaging(Pallet):
         proof = (
             item.proof_bytes() + 8 * (len(item.state_nodes) + len(item.receipt_nodes)) + 8 * len(item.logs)
         )
-        total = ITEM + Weight(40_000_000 + 6_000 * proof, proof + 4 * PATH)
+        total = ITEM + Weight(40_000_000 + 6_000 * proof, proof + 6 * PATH + MAX_HEAD_BYTES)
         payload = sum(map(len, item.receipt_nodes))
         weights = [handler.message_weight(payload) for handler in self.messaging.handlers.values()]
         ref_time = 30_000_000 + max((weight.ref_time for weight in weights), default=0)

@@ -73,7 +73,7 @@ from runtime.support.dispatch import (
     with_storage_layer,
 )
 from runtime.support.pallet import Call, Pallet
-from runtime.support.sibling_ancestry import HeadReference, HeadRefused, resolve_head
+from runtime.support.sibling_ancestry import MAX_HEAD_BYTES, HeadReference, HeadRefused, resolve_head
 from runtime.support.sibling_state import SiblingHead, sibling_head
 from runtime.support.storage import StorageMap, StorageValue
 from runtime.support.weights import DispatchClass, Weight
@@ -82,8 +82,10 @@ from runtime.trie.layout import LAYOUT_V1, Layout
 POT = b"modlpy/query".ljust(32, b"\0")
 """Account that holds the deposits."""
 
-OWN_READS = 10 * PATH
-"""Proof bytes of this pallet's own entries for one answer, two accounts, and the sibling's head in relay state."""
+ASK_WEIGHT = Weight(150_000_000, 10 * PATH + MAX_HEAD_BYTES)
+"""Most that `StateQuery.ask` costs: the sibling's head, the list of open queries, a new entry, and two accounts for the
+deposit. A call that asks once declares it.
+"""
 
 _open_list: Codec[tuple[tuple[int, int], ...]] = vec(tuple_of(u64, u32))
 
@@ -318,7 +320,7 @@ class StateQuery(Pallet):
 
     def item_weight(self, item: AnswerItem) -> Weight:
         """Most that one answer costs, its handler included: from the item alone, charged before it is looked at."""
-        proof = item.proof_bytes() + 8 * len(item.nodes) + OWN_READS
+        proof = item.proof_bytes() + 8 * len(item.nodes) + self._own_reads()
         if item.head is None and not item.nodes:
             # Keys of relay state: paths and values, and one value beyond the limit as long as all together. A longer
             # one is refused; what it added is counted when the block's weight is settled.
@@ -332,6 +334,14 @@ class StateQuery(Pallet):
     def item_fee(self, item: AnswerItem) -> int:
         """What `submit_answer` costs, in the native token's smallest unit."""
         return self.fees.of(self.item_weight(item))
+
+    def _own_reads(self) -> int:
+        """Proof bytes of what closing a query touches, at most: the query itself, the list of open ones, two accounts,
+        the ring of heads; and the sibling's head in relay state.
+        """
+        limits = self.limits
+        query = limits.max_keys * (limits.max_key_bytes + 2) + limits.max_context_bytes + 200
+        return 14 * PATH + query + 12 * limits.max_open + MAX_HEAD_BYTES
 
     def _dearest_handler(self) -> Weight:
         """Whose query an answer is for is not known before it is read."""
@@ -444,7 +454,7 @@ class StateQuery(Pallet):
             self._close(query_id, query)
             handled = self._expire(query_id, query)
             self.deposit_event(QueryExpired(query_id, handled))
-        each = Weight(100_000_000, OWN_READS) + self._dearest_handler()
+        each = Weight(100_000_000, self._own_reads()) + self._dearest_handler()
         return sum((each for _ in overdue), Weight(10_000_000, PATH))
 
     def on_finalize(self, number: int) -> None:
