@@ -196,6 +196,8 @@ class PvfHost:
             )
             with context.externalities():
                 message, failure = self._run(executor.process, job, remote, context, seconds)
+        except PreparationFailed:
+            raise  # by another process; this one only waited
         except BaseException:
             # Whatever it is doing now is nobody's business any more.
             executor.process.kill()
@@ -215,7 +217,8 @@ class PvfHost:
         seconds: float,
     ) -> tuple[Returned | Stopped, Exception | None]:
         """The end of the job, and what the context raised in it."""
-        deadline = time.monotonic() + WALL_CLOCK_FACTOR * seconds
+        patience = WALL_CLOCK_FACTOR * seconds
+        deadline = time.monotonic() + patience
         failure: Exception | None = None
         try:
             process.tell(job, deadline)
@@ -228,13 +231,19 @@ class PvfHost:
                         return message, failure
                     case HostCall() if failure is None:
                         function, arguments = _checked(message, remote)
+                        asked = time.monotonic()
+                        reply: Answer | AnswerFailed
                         try:
-                            answer = from_python(context.resolve(function)(*arguments))
+                            reply = Answer(from_python(context.resolve(function)(*arguments)))
                         except Exception as error:
-                            failure = error
-                            process.tell(AnswerFailed(), deadline)
-                        else:
-                            process.tell(Answer(answer), deadline)
+                            failure, reply = error, AnswerFailed()
+                        # How long the answer takes is a matter of this validator's disk, and no fault of the guest.
+                        taken = time.monotonic() - asked
+                        deadline += taken
+                        patience -= taken
+                        if patience < 0:
+                            raise WorkerFailure("answering the guest's host calls takes too long")
+                        process.tell(reply, deadline)
                     case Broken(detail):
                         raise WorkerFailure(f"the worker failed: {detail}")
                     case other:

@@ -187,8 +187,9 @@ class Worker:
         except PileusError as error:
             kind, detail = _reason(error)
             return Stopped(kind, detail[:MAX_DETAIL], _lines(base.lines))
-        except (MemoryError, RecursionError) as error:
-            return Broken(f"{type(error).__name__} in a host function or the engine")
+        except Exception as error:
+            # Out of memory, or a fault of a host function: ours, whatever the guest did to provoke it.
+            return Broken(f"{type(error).__name__} in a host function or the engine: {error}"[:MAX_DETAIL])
         return Returned(result, _lines(base.lines))
 
     def _remote(self, function: HostFunction[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from host_functions.relay_state import RelayOwnState
 from pileus.testing.guests import relay_reader
 from pov_validator import Abstain, AbstainReason, Carried, Invalid, InvalidReason, OwnState, Valid
 from pov_validator.pvf import ExecKind, ExecutorParams, PossiblyInvalid, PvfHost, PvfRuntime
+from pov_validator.pvf.process import PROGRAM
 
 READ = (
     '(import "env" "ext_relay_chain_state_read_relay_chain_state_into_version_1"'
@@ -139,6 +141,40 @@ def test_an_interrupt_of_the_caller_costs_the_process_only(
         )
     assert host.pids == ()
     assert isinstance(guests.judge(careless, host), Valid)
+
+
+@pytest.mark.parametrize("pause, valid", [(0.25, True), (0.5, False)])
+def test_a_slow_disk_is_not_the_candidates_fault(
+    guests: Any,
+    make_host: Callable[..., PvfHost],
+    careless: bytes,
+    relay_node: Any,
+    pause: float,
+    valid: bool,
+) -> None:
+    """Time spent on answers does not count; where it becomes too much, nothing is said about the candidate."""
+    host = make_host(ExecutorParams(backing_timeout=0.1))
+    assert isinstance(guests.judge(careless, host), Valid), "prepared"
+    node = relay_node(on_read=lambda: time.sleep(pause))
+    verdict = guests.judge(careless, host, relay_state=OwnState(node))
+    if valid:
+        assert isinstance(verdict, Valid), verdict
+    else:
+        assert isinstance(verdict, Abstain), verdict
+        assert verdict.reason is AbstainReason.HOST_FAILURE
+        assert "takes too long" in verdict.detail
+
+
+def test_a_fault_of_a_host_function_is_ours(guests: Any, make_host: Callable[..., PvfHost]) -> None:
+    """Whatever a guest does to provoke it: an error that no host function means to raise says nothing about it."""
+    broken = "import host_functions.pure as p; import host_functions.interfaces.hashing as h;"
+    broken += "h.keccak_256.bind_pure(lambda data: {}[0]);"
+    host = make_host(program=PROGRAM.replace("main(int", f"{broken} main(int"))
+    keccak = '(import "env" "ext_hashing_keccak_256_version_1" (func $keccak (param i64) (result i32)))'
+    verdict = guests.judge(guests.module("(drop (call $keccak (i64.const 0))) (i64.const 0)", keccak), host)
+    assert isinstance(verdict, Abstain), verdict
+    assert verdict.reason is AbstainReason.HOST_FAILURE
+    assert "KeyError in a host function" in verdict.detail
 
 
 def test_what_the_context_overrides_is_asked(guests: Any, host: PvfHost) -> None:
