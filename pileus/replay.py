@@ -11,6 +11,7 @@ context             what runs                                                 re
 `import-carried`    ``Core_execute_block``                                    the proof that came with the block
 `validate-own`      ``validate_block``                                        the validator's relay node
 `validate-carried`  ``validate_block``                                        the proof in the PoV
+`validate-fallback` ``validate_block``                                        the relay node, else the proof
 =================== ========================================================= ======================================
 
 Not modelled: what an author does before the block stands, such as making inherents and trying extrinsics that it leaves
@@ -27,13 +28,13 @@ from host_functions.compressed_blob import POV_BOMB_LIMIT, BlobError, decompress
 from host_functions.contexts import AuthoringContext, ImportContext
 from host_functions.errors import PileusError
 from host_functions.executor import Runtime
-from host_functions.relay_state import CarriedProof, EmbeddedRelayNode, RelayNodeState, RelayStateReader
+from host_functions.relay_state import RelayNodeState, RelayStateReader
 from host_functions.state_machine.externalities import Externalities
 from host_functions.tracing import Trace, observing
-from pov_validator import Carried, OwnState, RelayStateSource, validate_candidate
-from pov_validator.relay_source import carried_nodes
+from pov_validator import Carried, Fallback, OwnState, RelayStateSource, validate_candidate
 from runtime.primitives.block import Block
 from runtime.primitives.digest import AdditionalData, PreRuntime
+from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Header
 from runtime.primitives.parachain import CandidateReceipt, PersistedValidationData, PoV
 from runtime.primitives.parachain_block_data import ParachainBlockData
@@ -84,8 +85,8 @@ class _Opened:
     witness: dict[bytes, bytes]
     commits: bool
     """Whether the header commits to the relay reads."""
-    carried: tuple[bytes, ...]
-    """Nodes of the carried relay proof."""
+    payload: bytes
+    """The whole PoV, decompressed."""
 
 
 def replay(candidate: ReplayedCandidate, context: str) -> Replayed:
@@ -110,11 +111,13 @@ def _open(candidate: ReplayedCandidate) -> _Opened:
     if len(data.blocks) != 1:
         raise PileusError(f"the PoV holds {len(data.blocks)} blocks, only one block can be replayed")
     parent = Header.decode(candidate.pvd.parent_head)
-    _, witness = decode_compact_proof(data.proof, LAYOUT_V1, parent.state_root)
+    witness = {blake2_256(node): node for node in data.proof}
+    if parent.state_root not in witness:  # the plain nodes are what the oldest runtimes take
+        _, witness = decode_compact_proof(data.proof, LAYOUT_V1, parent.state_root)
     block = data.blocks[0]
     unsealed, _ = block.header.without_seal()
     commits = any(isinstance(item, AdditionalData) for item in unsealed.digest)
-    return _Opened(Block(unsealed, block.extrinsics), parent, witness, commits, carried_nodes(payload))
+    return _Opened(Block(unsealed, block.extrinsics), parent, witness, commits, payload)
 
 
 def _state(opened: _Opened) -> Externalities:
@@ -123,8 +126,9 @@ def _state(opened: _Opened) -> Externalities:
 
 def _author(candidate: ReplayedCandidate) -> tuple[str, bool]:
     opened, runtime = _open(candidate), _runtime_of(candidate)
-    relay = EmbeddedRelayNode(candidate.relay_node, candidate.pvd.relay_parent_storage_root)
-    context = AuthoringContext(_state(opened), relay, commit_relay_reads=opened.commits)
+    context = AuthoringContext(
+        _state(opened), _relay(candidate, opened, own=True), commit_relay_reads=opened.commits
+    )
     header = opened.block.header
     # Only what an author puts there before the block; the rest of the digest is the runtime's own.
     begun = tuple(item for item in header.digest if isinstance(item, PreRuntime))
@@ -138,23 +142,18 @@ def _author(candidate: ReplayedCandidate) -> tuple[str, bool]:
     return "builds this block", True
 
 
-def _import(
-    candidate: ReplayedCandidate, open_relay: Callable[[_Opened], RelayStateReader]
-) -> tuple[str, bool]:
+def _import(candidate: ReplayedCandidate, *, own: bool) -> tuple[str, bool]:
     opened, runtime = _open(candidate), _runtime_of(candidate)
-    context = ImportContext(_state(opened), open_relay(opened), commit_relay_reads=opened.commits)
+    relay = _relay(candidate, opened, own=own)
+    context = ImportContext(_state(opened), relay, commit_relay_reads=opened.commits)
     runtime.call("Core_execute_block", opened.block.encode(), context)
     return "executes", True
 
 
-def _import_live(candidate: ReplayedCandidate) -> tuple[str, bool]:
-    root = candidate.pvd.relay_parent_storage_root
-    return _import(candidate, lambda opened: EmbeddedRelayNode(candidate.relay_node, root))
-
-
-def _import_carried(candidate: ReplayedCandidate) -> tuple[str, bool]:
-    root = candidate.pvd.relay_parent_storage_root
-    return _import(candidate, lambda opened: CarriedProof(root, opened.carried))
+def _relay(candidate: ReplayedCandidate, opened: _Opened, *, own: bool) -> RelayStateReader:
+    """Opened at the first read: a block that reads nothing needs no relay state."""
+    source = OwnState(candidate.relay_node) if own else Carried()
+    return source.reads(candidate.pvd.relay_parent_storage_root, opened.payload)
 
 
 def _validate(candidate: ReplayedCandidate, relay_state: RelayStateSource) -> tuple[str, bool]:
@@ -178,9 +177,10 @@ def _runtime_of(candidate: ReplayedCandidate) -> Runtime:
 
 CONTEXTS: Final[Mapping[str, Callable[[ReplayedCandidate], tuple[str, bool]]]] = {
     "author": _author,
-    "import": _import_live,
-    "import-carried": _import_carried,
+    "import": lambda candidate: _import(candidate, own=True),
+    "import-carried": lambda candidate: _import(candidate, own=False),
     "validate-own": lambda candidate: _validate(candidate, OwnState(candidate.relay_node)),
     "validate-carried": lambda candidate: _validate(candidate, Carried()),
+    "validate-fallback": lambda candidate: _validate(candidate, Fallback(candidate.relay_node)),
 }
 """What executes a candidate, by name."""

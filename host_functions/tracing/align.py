@@ -2,11 +2,13 @@
 
 Contexts run the same block with something around it: a validator checks the seal before and collects outputs after, a
 collator starts and ends the block in separate calls. So calls are matched by what was asked (function and arguments),
-and what only one context asked before the first or after the last match is *around* the common part. Within it, a call
-that only one of them makes is a difference, and so is another answer to the same call.
+and what only one context asked before the first or after the last match is *around* the common part. Log lines are left
+out: a blob asks for the log level each time it is entered, and nothing depends on them.
 
-`difference` is what a bug hunt starts with: host calls are all that an execution depends on, so until the first
-difference both did the same.
+`difference` is what a bug hunt starts with. Within the common part another answer to the same call is a difference. A
+call that only one of them makes is one if both executed the same entry points: host calls are all that an execution
+depends on, so without another answer before it there is no reason for it. Where the entry points differ (a block that
+is built, and one that is executed at once) such calls are the entry points' own.
 """
 
 from __future__ import annotations
@@ -58,11 +60,16 @@ class Alignment:
     pairs: tuple[Pair, ...]
     truncated: int
     """Calls that one of the traces had no room for; what comes after them was not compared."""
+    same_entry_points: bool
+    """Whether both executed the same entry points of the runtime."""
 
     @property
     def difference(self) -> Pair | None:
         """The first place where they differ; ``None`` if they agree."""
-        return next((pair for pair in self.pairs if pair.match not in (Match.SAME, Match.AROUND)), None)
+        kinds = {Match.DIFFERS}
+        if self.same_entry_points or not self.count(Match.SAME) + self.count(Match.DIFFERS):
+            kinds |= {Match.ONLY_FIRST, Match.ONLY_SECOND}
+        return next((pair for pair in self.pairs if pair.match in kinds), None)
 
     def count(self, match: Match) -> int:
         """How many places are of this kind."""
@@ -72,7 +79,9 @@ class Alignment:
         """The first difference and the calls around it, as text of several lines."""
         found = self.difference
         if found is None:
-            return f"{self.first} and {self.second} agree on {self.count(Match.SAME)} host calls"
+            own = self.count(Match.ONLY_FIRST) + self.count(Match.ONLY_SECOND)
+            rest = f"; {own} are of one entry point only" if own else ""
+            return f"{self.first} and {self.second} agree on {self.count(Match.SAME)} host calls{rest}"
         at = self.pairs.index(found)
         lines = [
             f"first differing host call, after {self._same_before(at)} common ones: {self.explain(found)}"
@@ -111,12 +120,19 @@ class Alignment:
 
 def align(first: Trace, second: Trace) -> Alignment:
     """Match the calls that two runtimes made. What was called while a call was answered is left out."""
-    pairs = list(_pairs(first.of_the_runtime(), second.of_the_runtime()))
+    pairs = list(_pairs(_compared(first), _compared(second)))
     common = [at for at, pair in enumerate(pairs) if pair.match in (Match.SAME, Match.DIFFERS)]
     if common:
         for at in (*range(common[0]), *range(common[-1] + 1, len(pairs))):
             pairs[at] = Pair(Match.AROUND, pairs[at].first, pairs[at].second)
-    return Alignment(first.label, second.label, tuple(pairs), first.dropped + second.dropped)
+    entered = [{call.entry_point for call in trace.calls} for trace in (first, second)]
+    return Alignment(
+        first.label, second.label, tuple(pairs), first.dropped + second.dropped, entered[0] == entered[1]
+    )
+
+
+def _compared(trace: Trace) -> tuple[HostCall, ...]:
+    return tuple(call for call in trace.of_the_runtime() if not call.function.startswith("ext_logging_"))
 
 
 def _pairs(first: Sequence[HostCall], second: Sequence[HostCall]) -> Iterator[Pair]:

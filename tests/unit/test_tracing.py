@@ -17,7 +17,8 @@ from host_functions.contexts import AuthoringContext, HostContext, ValidationCon
 from host_functions.declare import HostFunction, current_watcher, host_function
 from host_functions.errors import MissingHostFunction, StateUnavailable
 from host_functions.executor.wasm import WasmRuntime
-from host_functions.interfaces import hashing, relay_chain_state, storage
+from host_functions.interfaces import hashing, relay_chain_state, storage, storage_proof_size
+from host_functions.interfaces import logging as logging_interface
 from host_functions.relay_state import EmbeddedRelayNode
 from host_functions.state_machine.externalities import Externalities
 from host_functions.state_machine.genesis import Storage, build_state
@@ -332,6 +333,42 @@ class TestAlignment:
         assert align(one, other).difference is not None
         assert align(one, Trace("empty")).difference is not None
         assert align(Trace("empty"), Trace("empty")).difference is None
+
+    def test_where_the_entry_points_differ_only_answers_count(self) -> None:
+        function = declared()
+        context = answering(function, lambda n: b"")
+        lying = answering(function, lambda n: b"lie" if n == 4 else b"")
+
+        def entered(label: str, entry_point: str, numbers: tuple[int, ...], who: HostContext) -> Trace:
+            trace = Trace(label)
+            with observing(trace), observed(who, "native", entry_point).externalities():
+                for n in numbers:
+                    function(n)
+            return trace
+
+        author = entered("author", "apply", (1, 2, 9, 3, 4, 5), context)
+        node = entered("node", "execute", (1, 2, 3, 4, 5), context)
+        agreed = align(author, node)
+        assert agreed.difference is None
+        assert agreed.report() == "author and node agree on 5 host calls; 1 are of one entry point only"
+        found = align(author, entered("liar", "execute", (1, 2, 3, 4, 5), lying)).difference
+        assert found is not None
+        assert found.first is not None
+        assert found.first.arguments == ("4",)
+        assert align(author, entered("other", "apply", (1, 2, 3, 4, 5), context)).difference is not None
+        assert align(author, entered("stranger", "execute", (7, 8), context)).difference is not None
+
+    def test_log_lines_are_not_compared(self) -> None:
+        context = ValidationContext()
+        quiet = traced("quiet", context, storage_proof_size.storage_proof_size)
+        chatty = traced(
+            "chatty",
+            context,
+            lambda: [logging_interface.max_level(), storage_proof_size.storage_proof_size()],
+        )
+        assert len(chatty) == 2
+        assert align(quiet, chatty).difference is None
+        assert len(align(quiet, chatty).pairs) == 1
 
     def test_long_values_that_look_alike_are_told_by_their_hashes(self) -> None:
         function = declared()
