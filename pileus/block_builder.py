@@ -88,7 +88,11 @@ def propose(
         raise TypeError("a block is built over an Externalities with a recorder")
 
     def call(entry_point: str, argument: bytes) -> bytes:
-        return runtime.call(entry_point, argument, context)
+        try:
+            return runtime.call(entry_point, argument, context)
+        except SandboxError as error:
+            error.args = (f"block {parent.number + 1}: {error}",)
+            raise
 
     # INITIALIZE
     header = Header(parent.hash(layout.hasher.digest), parent.number + 1, bytes(32), bytes(32), tuple(digest))

@@ -117,7 +117,7 @@ def _show(rows: Sequence[Row]) -> None:
     table.add_column("runtime", overflow="fold", min_width=24)
     for column in Column:
         table.add_column(column.value, justify="right")
-    for heading in ("author ms", "execute ms", "validate ms"):
+    for heading in ("ms: author", "execute", "validate"):
         table.add_column(heading, justify="right")
     table.add_column("included by", overflow="fold")
     for row in rows:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from host_functions.errors import ContextDivergence, StateUnavailable
+from host_functions.errors import ContextDivergence, SandboxError, StateUnavailable
 from host_functions.executor import NativeRuntime
 from host_functions.executor.wasm import CompileCache
 from host_functions.state_machine import Storage
@@ -325,6 +325,30 @@ def test_old_states_are_pruned_and_then_unavailable(rococo: Storage) -> None:
     with pytest.raises(StateUnavailable):
         chain.build_block(parent=chain.genesis.hash)
     included_rounds(running, 2)
+
+
+def test_a_candidate_on_a_pruned_relay_parent_is_reported(rococo: Storage) -> None:
+    running = boot(rococo, (2000,), RealRelayChainConfig(state_pruning=1, finality_lag=1))
+    old = running.backed(2000)
+    for _ in range(4):
+        running.chain.build_block()
+    built = running.chain.build_block([old])
+    assert built.block.backed == ()
+    (refusal,) = built.refused
+    assert refusal.reason is RefusalReason.DISALLOWED_RELAY_PARENT
+    assert "state is pruned" in refusal.detail
+
+
+def test_a_panic_names_the_block_the_function_and_the_runtime_s_own_words(rococo: Storage) -> None:
+    chain = boot(rococo).chain
+    chain.slot_duration = 1
+    number = chain.best.number + 1
+    with pytest.raises(
+        SandboxError,
+        match=rf"^block {number}: BlockBuilder_apply_extrinsic: panicked at .*[Ss]lot must match",
+    ):
+        chain.build_block()
+    assert chain.best.number == number - 1
 
 
 def test_slots_only_move_forward(shared: Running) -> None:

@@ -339,8 +339,8 @@ class RealRelayChain:
         Paras of the genesis are scheduled from the first change of the session on. A session may be hours, so
         slots are skipped: BABE changes epochs, and with them sessions, by slot. Raises `UnsuitableRelayChain`.
         """
-        built = [self.build_block() for _ in range(2)]
         first_session = self.host(self.genesis).session_index_for_child()
+        built = [self.build_block() for _ in range(2)]
         skipped = max(self.epoch_length - 4, 0)
         slot = self._best.slot + 1 + skipped
         while len(built) < self.config.scheduling_blocks + min(self.epoch_length, 20):

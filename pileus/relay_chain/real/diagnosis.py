@@ -76,6 +76,12 @@ def _checks(
         )
         return
     relay_parent = chain.block(descriptor.relay_parent)
+    if not chain.has_state(relay_parent):
+        yield (
+            RefusalReason.DISALLOWED_RELAY_PARENT,
+            f"relay block {relay_parent.number} is so old that its state is pruned",
+        )
+        return
     expected = chain.host(relay_parent).persisted_validation_data(para_id)
     if expected is None or expected.hash() != descriptor.persisted_validation_data_hash:
         yield (
