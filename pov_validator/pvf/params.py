@@ -25,6 +25,10 @@ HEAP_ESTIMATE: Final = 32
 """Pages for the code's own data, granted on top of `ExecutorParams.max_memory_pages`."""
 MAX_ENCODED_PARAMS: Final = 64
 """Parameters that are looked at in an encoded set: there are eight kinds, each at most a few times."""
+MAX_PAGES: Final = 65_536
+"""Pages of the largest memory Wasm can address."""
+MAX_TIMEOUT: Final = float(1 << 20)
+"""Seconds; twelve days are enough for anything."""
 MIB: Final = 1024 * 1024
 
 
@@ -98,13 +102,16 @@ class ExecutorParams:
     def decode(cls, data: bytes) -> ExecutorParams:
         """Polkadot's defaults with the changes that an encoded ``ExecutorParams`` makes. Raises `ScaleError`.
 
-        A parameter that this host does not know is an error: it could not judge as the others do.
+        A parameter that this host does not know is an error: it could not judge as the others do. So are values
+        that the relay chain itself refuses (``ExecutorParams::check_consistency``).
         """
         params = cls()
         count, offset = decode_compact(data, 0)
         if count > MAX_ENCODED_PARAMS:
             raise ScaleError(f"{count} parameters announced", what="ExecutorParams", offset=0)
+        seen: set[bytes] = set()
         for _ in range(count):
+            begin = offset
             index, offset = u8.decode_prefix(data, offset)
             if index in _SCALARS:
                 codec, change = _SCALARS[index]
@@ -120,9 +127,29 @@ class ExecutorParams:
                 params = replace(params, bulk_memory=True)
             else:
                 raise ScaleError(f"unknown parameter {index}", what="ExecutorParams", offset=offset)
+            name = data[begin : begin + (2 if index in _TIMEOUTS else 1)]
+            if name in seen:
+                raise ScaleError(f"parameter {index} a second time", what="ExecutorParams", offset=begin)
+            seen.add(name)
         if offset != len(data):
             raise ScaleError(f"{len(data) - offset} trailing bytes", what="ExecutorParams", offset=offset)
+        params._check()
         return params
+
+    def _check(self) -> None:
+        """Raises `ScaleError` for values that no relay chain sets."""
+        for name, value, least, most in (
+            ("MaxMemoryPages", self.max_memory_pages, 0, MAX_PAGES),
+            ("StackLogicalMax", self.stack_logical_max, 1024, 2 * 65_536),
+            ("StackNativeMax", self.stack_native_max, 128 * self.stack_logical_max, 1 << 32),
+            ("PrecheckingMaxMemory", self.preparation_memory, 256 * MIB, 16_384 * MIB),
+            ("PvfPrepTimeout", self.precheck_timeout, 0.001, MAX_TIMEOUT),
+            ("PvfPrepTimeout", self.prepare_timeout, 0.001, MAX_TIMEOUT),
+            ("PvfExecTimeout", self.backing_timeout, 0.001, MAX_TIMEOUT),
+            ("PvfExecTimeout", self.approval_timeout, 0.001, MAX_TIMEOUT),
+        ):
+            if not least <= value <= most:
+                raise ScaleError(f"{name} is {value:g}, outside {least:g} to {most:g}", what="ExecutorParams")
 
 
 _SCALARS: Final[dict[int, tuple[Codec[int], Callable[[ExecutorParams, Any], ExecutorParams]]]] = {
