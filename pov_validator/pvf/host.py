@@ -26,6 +26,7 @@ from host_functions.declare import HostFunction, functions_of
 from host_functions.errors import DeadlineExceeded
 from host_functions.executor.directories import cache_directory
 from host_functions.interfaces import additional_data, logging, relay_chain_state, storage_proof_size
+from host_functions.tracing import observed
 from pov_validator.pvf.errors import PossiblyInvalid, PreparationFailed, PreparationFailure, WorkerFailure
 from pov_validator.pvf.outcome import REASONS, conclude
 from pov_validator.pvf.params import WALL_CLOCK_FACTOR, ExecKind, ExecutorParams, PrepareKind
@@ -173,7 +174,8 @@ class PvfHost:
         kind: ExecKind = ExecKind.BACKING,
     ) -> bytes:
         """Call ``entry_point`` of ``code``, prepared or not. ``context`` answers what the guest asks of the relay
-        chain, and hears what it logs; everything else the worker answers itself.
+        chain, and hears what it logs; everything else the worker answers itself. Observers of host calls see what
+        leaves the worker.
 
         Raises `SandboxError` as the guest deserves it, `PossiblyInvalid`, `PreparationFailed`, `WorkerFailure`, and
         whatever ``context`` raised.
@@ -194,8 +196,9 @@ class PvfHost:
                 else tuple(f.name for f in RELAY_FUNCTIONS if f.name not in remote),
                 context.resolve(logging.max_level)() & 7,
             )
-            with context.externalities():
-                message, failure = self._run(executor.process, job, remote, context, seconds)
+            seen = observed(context, "pvf", entry_point)
+            with seen.externalities():
+                message, failure = self._run(executor.process, job, remote, seen, seconds)
         except PreparationFailed:
             raise  # by another process; this one only waited
         except BaseException:

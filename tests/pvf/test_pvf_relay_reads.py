@@ -16,6 +16,7 @@ from host_functions.executor.wasm import CallingStyle, WasmRuntime
 from host_functions.interfaces import hashing
 from host_functions.interfaces.relay_chain_state import read_relay_state
 from host_functions.relay_state import RelayOwnState
+from host_functions.tracing import Trace, observing
 from pileus.testing.guests import relay_reader
 from pov_validator import Abstain, AbstainReason, Carried, Invalid, InvalidReason, OwnState, Valid
 from pov_validator.pvf import ExecKind, ExecutorParams, PossiblyInvalid, PvfHost, PvfRuntime
@@ -108,6 +109,19 @@ def test_without_the_executor_parameter_there_is_no_such_function(
     assert isinstance(verdict, Invalid)
     assert "read_relay_chain_state_into_version_1 is not provided" in verdict.detail
     assert isinstance(guests.judge(guests.module(guests.ok, READ), host), Valid), "importing it is fine"
+
+
+def test_observers_see_what_leaves_the_worker(
+    guests: Any, host: PvfHost, answering: bytes, relay_node: Any
+) -> None:
+    for runtime in (PvfRuntime(answering, host), WasmRuntime(answering)):
+        trace = Trace("validator")
+        with observing(trace):
+            context = ValidationContext(RelayOwnState(relay_node(), guests.relay_root))
+            runtime.call("validate_block", b"", context)
+        assert [call.function for call in trace.calls] == [read_relay_state.name]
+    with observing(Trace("validator")):
+        assert isinstance(guests.judge(guests.module("unreachable"), host), Invalid)
 
 
 def test_errors_of_the_context_come_out_as_they_are(guests: Any, host: PvfHost, careless: bytes) -> None:
