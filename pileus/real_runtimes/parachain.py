@@ -21,6 +21,7 @@ from pileus.metadata import ChainIdentity, Event, Metadata, Signer, signed_extri
 from pileus.real_runtimes.dev_genesis import with_author, with_balances
 from pileus.relay_chain.interface import RelayChainInterface
 from runtime.primitives import relay_keys
+from runtime.primitives.errors import ScaleError
 from runtime.primitives.parachain import EMPTY_MQC_HEAD
 from runtime.primitives.scale import u32
 from runtime.primitives.version import RuntimeVersion
@@ -171,7 +172,12 @@ def _para_id(spec: ChainSpec, storage: Storage, metadata: Metadata) -> int:
     """What the runtime believes: it refuses a relay proof that is about another para."""
     if metadata.has_item("ParachainInfo", "ParachainId"):
         stored = storage.top.get(metadata.storage_key("ParachainInfo", "ParachainId"))
-        return DEFAULT_PARA_ID if stored is None else u32.decode(stored)
+        if stored is None:
+            return DEFAULT_PARA_ID
+        try:
+            return u32.decode(stored)
+        except ScaleError as error:
+            raise BadChainSpec(f"ParachainInfo.ParachainId in the genesis: {error}") from None
     return DEFAULT_PARA_ID if spec.para_id is None else spec.para_id
 
 

@@ -12,14 +12,17 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from host_functions.compressed_blob import CODE_BLOB_BOMB_LIMIT, decompress
 from host_functions.contexts import ValidationContext
 from host_functions.errors import SandboxError
-from host_functions.executor.wasm import CompileCache, parse_blob
-from pileus.chain_spec import ChainSpec, parse_runtime_file
+from host_functions.executor.wasm import CompileCache, WasmRuntime, parse_blob
+from host_functions.state_machine import Storage
+from pileus.chain_spec import CODE, ChainSpec, parse_runtime_file
 from pileus.collator import Collation
-from pileus.real_runtimes import ModelRelay, RealParachain, Stage, author_and_validate
+from pileus.real_runtimes import ModelRelay, RealParachain, Stage, author_and_validate, bare_spec
 from pileus.testing.tampering import bit_flips
 from pov_validator.validate import validation_params
 from runtime.primitives.block import Block
@@ -239,6 +242,48 @@ def test_a_relay_runtime_is_no_parachain(spec: Specs, compiled: CompileCache) ->
     report = author_and_validate(spec("local-testnet-genesis"), cache=compiled)
     assert [result.passed for result in report.stages] == [False]
     assert report.reason == "starts: no parachain runtime: it has no validate_block"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kilt-spiritnet-genesis",
+        "moonriver-genesis",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in [*SLOW, "asset-hub-polkadot-genesis"]),
+    ],
+)
+def test_a_bare_runtime_gets_a_genesis_it_can_begin_with(
+    spec: Specs, compiled: CompileCache, name: str
+) -> None:
+    """The code of each network without its genesis; no PoV carries the code, for want of a neighbour or otherwise."""
+    code = spec(name).code
+    assert code is not None
+    bare = bare_spec(WasmRuntime(code, cache=compiled))
+    report = author_and_validate(bare, blocks=2, flips=5, cache=compiled)
+    assert report.passed, report.reason
+    assert report.para is not None
+    assert report.para.para_id == bare.para_id == 2000
+    assert all(block.pov_bytes < 10_000 for block in report.blocks)
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_a_damaged_genesis_ends_in_a_report(vectors_dir: Path, data: st.DataObject) -> None:
+    """Whatever a genesis holds, the runtime's panic or our refusal is the reason of a stage; nothing escapes."""
+    genesis = load_spec(vectors_dir / "files" / "asset-hub-polkadot-genesis.json.gz").genesis
+    top = dict(genesis.top)
+    keys = sorted(key for key in top if key != CODE)
+    for key in data.draw(st.sets(st.sampled_from(keys), min_size=1, max_size=3)):
+        value = data.draw(st.none() | st.binary(max_size=80))
+        if value is None:
+            del top[key]
+        else:
+            top[key] = value
+    report = author_and_validate(ChainSpec(Storage(top)), blocks=1, flips=2, cache=CompileCache.default())
+    assert report.passed == (report.reason is None)
+    if report.reason is not None:
+        assert report.stages[-1].reason in report.reason
+        assert "\n" not in report.reason.replace("\n  left:", "").replace("\n right:", "")  # assert_eq!
 
 
 @pytest.mark.slow
