@@ -323,23 +323,31 @@ class Collator:
         if not self.node.version_at(parent_hash).has_api("StateQueryApi", 1):
             return ()
         open_queries = _open_queries.decode(self.node.call("StateQueryApi_open_queries", b"", parent_hash))
-        fetched = [self._answer(query_id, query, relay_parent, pvd) for query_id, query in open_queries]
+        by_source: dict[int, list[tuple[int, Query]]] = {}
+        fetched: list[FetchedAnswer] = []
+        for query_id, query in open_queries:
+            if query.source is not None:
+                by_source.setdefault(query.source, []).append((query_id, query))
+                continue
+            root = pvd.relay_parent_storage_root
+            fetched.append(
+                fetch_relay_answer(query_id, query, self.relay, relay_parent, root, self.query_limits)
+            )
+        for para_id, asked in by_source.items():
+            fetched += self._answers_of(para_id, asked, relay_parent)
+        fetched.sort(key=lambda answer: answer.id)
         return answers_that_fit(fetched, pvd.max_pov_size // 6, self.query_limits)
 
-    def _answer(
-        self, query_id: int, query: Query, relay_parent: bytes, pvd: PersistedValidationData
-    ) -> FetchedAnswer:
-        if query.source is None:
-            return fetch_relay_answer(
-                query_id, query, self.relay, relay_parent, pvd.relay_parent_storage_root, self.query_limits
-            )
-        source = self.query_sources.get(query.source)
-        if source is None:
-            return FetchedAnswer(query_id, None, f"no node of {query.source} to ask")
-        head = self._sibling_head(query.source, relay_parent)
-        if isinstance(head, str):
-            return FetchedAnswer(query_id, None, head)
-        return source.fetch(query_id, query, head, self.fetch_deadline)
+    def _answers_of(
+        self, para_id: int, asked: Sequence[tuple[int, Query]], relay_parent: bytes
+    ) -> list[FetchedAnswer]:
+        """Of one sibling, at the head that the relay parent's state has of it."""
+        source = self.query_sources.get(para_id)
+        head = self._sibling_head(para_id, relay_parent)
+        if source is None or isinstance(head, str):
+            problem = head if isinstance(head, str) else f"no node of {para_id} to ask"
+            return [FetchedAnswer(query_id, None, problem) for query_id, _ in asked]
+        return source.fetch_all(asked, head, self.fetch_deadline)
 
     def _sibling_head(self, para_id: int, relay_parent: bytes) -> Header | str:
         """The head that the relay parent's state has, or why there is none."""

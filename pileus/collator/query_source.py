@@ -83,12 +83,29 @@ class SiblingQuerySource:
         """Answer at the sibling's head in relay state, within ``deadline`` milliseconds. Never raises for what a peer
         does.
         """
+        return self._answer(
+            query_id, query, newest, _Rounds(self._node, self._limits, self.latency, deadline)
+        )
+
+    def fetch_all(
+        self, open_queries: Sequence[tuple[int, Query]], newest: Header, deadline: int
+    ) -> list[FetchedAnswer]:
+        """As `fetch`, all of them within one deadline. Who comes first changes with the head, so that a query which the
+        node never answers in time keeps none of the others waiting for ever.
+        """
+        turn = newest.number % max(len(open_queries), 1)
+        found: list[FetchedAnswer] = []
+        for query_id, query in (*open_queries[turn:], *open_queries[:turn]):
+            rounds = _Rounds(self._node, self._limits, self.latency, deadline)
+            found.append(self._answer(query_id, query, newest, rounds))
+            deadline = rounds.left
+        return found
+
+    def _answer(self, query_id: int, query: Query, newest: Header, rounds: _Rounds) -> FetchedAnswer:
         if query.at is not None and query.at > newest.number:
             return FetchedAnswer(query_id, None, f"block {query.at} of {self.para_id} is not included yet")
         try:
-            item = self._fetch(
-                query_id, query, newest, _Rounds(self._node, self._limits, self.latency, deadline)
-            )
+            item = self._fetch(query_id, query, newest, rounds)
         except Refused as refused:
             return FetchedAnswer(query_id, None, f"answer of {self.para_id} refused: {refused.refusal.name}")
         except (PeerLied, ScaleError, TrieError) as error:
@@ -127,7 +144,8 @@ class _Rounds:
         self._node = node
         self._limits = limits
         self._latency = latency
-        self._left = deadline
+        self.left = deadline
+        """Milliseconds."""
         self._bytes_left = 4 * limits.max_proof_bytes
 
     def prove(self, keys: Sequence[bytes], at: bytes) -> tuple[bytes, ...]:
@@ -151,9 +169,9 @@ class _Rounds:
         return b"".join(bounded_answer(ask, 1, self._limits.ancestry.max_header_bytes))
 
     def _spend_time(self) -> None:
-        self._left -= self._latency
-        if self._left < 0:
+        if self._latency > self.left:
             raise PeerLied("no answer within the deadline")
+        self.left -= self._latency
 
 
 def fetch_relay_answer(

@@ -54,6 +54,8 @@ from runtime.support.dispatch import (
     with_storage_layer,
 )
 from runtime.support.pallet import Pallet
+from runtime.support.sibling_ancestry import MAX_HEAD_BYTES
+from runtime.support.sibling_state import sibling_head
 from runtime.support.storage import StorageDoubleMap, StorageMap
 from runtime.support.weights import Weight
 
@@ -181,6 +183,8 @@ class Assets(Pallet):
         NotLocked = 4
         """The sibling returns more than was ever locked towards it."""
         NothingToClaim = 5
+        UnknownDestination = 6
+        """The relay chain has no head of it, so nothing could ever be proven about what became of the transfer."""
 
     def __init__(
         self,
@@ -203,7 +207,7 @@ class Assets(Pallet):
 
     # Sending.
 
-    @call(0, weight=Weight(250_000_000, 12 * PATH))
+    @call(0, weight=Weight(300_000_000, 13 * PATH + MAX_HEAD_BYTES))
     def transfer(
         self,
         origin: Origin,
@@ -219,6 +223,7 @@ class Assets(Pallet):
         sender = ensure_signed(origin)
         if not amount:
             raise self.fail(self.Error.ZeroAmount)
+        self._check_destination(dest)
         if home == self.parachain_info.ParachainId.get():
             self.balances.transfer(sender, ESCROW, amount, keep_alive=False)
             self.Locked.insert(dest, self.Locked.get(dest) + amount)
@@ -296,6 +301,14 @@ class Assets(Pallet):
         return Weight(200_000_000, 7 * PATH)
 
     # The ledger.
+
+    def _check_destination(self, dest: int) -> None:
+        try:
+            known = sibling_head(dest) is not None
+        except ScaleError:
+            known = False
+        if not known:
+            raise self.fail(self.Error.UnknownDestination)
 
     def _refund(self, who: bytes, amount: int) -> None:
         error: DispatchError | None = with_storage_layer(

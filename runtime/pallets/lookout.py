@@ -47,7 +47,7 @@ class Lookout(Pallet, QueryHandler):
         self.queries = queries
         queries.register(NAME, self)
 
-    @call(0, weight=ASK_WEIGHT)
+    @call(0, weight=lambda source, at, keys: ASK_WEIGHT + Weight(2_000 * sum(len(key) + 4 for key in keys)))
     def look(self, origin: Origin, source: U32 | None, at: U32 | None, keys: tuple[bytes, ...]) -> None:
         """Ask for keys of a parachain, or of the relay chain (``None``). The deposit comes back with the answer."""
         depositor = ensure_signed(origin)

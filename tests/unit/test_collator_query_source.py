@@ -111,6 +111,22 @@ def test_a_slow_node_is_given_up_in_time() -> None:
     assert fetch(COUNTER, latency=500).item is not None
 
 
+def test_all_queries_of_a_sibling_share_its_deadline_and_take_turns() -> None:
+    """Four queries of one round each at 200 ms: two of them are answered in 500 ms, others at the next head."""
+    open_queries = [(number, COUNTER) for number in range(4)]
+    served = []
+    for newest in built()[0][-2:]:
+        source = SiblingQuerySource(SIBLING, Node(*built()), latency=200)
+        fetched = source.fetch_all(open_queries, newest, 500)
+        assert sorted(answer.id for answer in fetched) == [0, 1, 2, 3]
+        assert [answer.problem for answer in fetched if answer.item is None] == [
+            "answer of 2000 refused: no answer within the deadline"
+        ] * 2
+        served.append([answer.id for answer in fetched if answer.item is not None])
+    assert served == [[2, 3], [3, 0]]
+    assert SiblingQuerySource(SIBLING, Node(*built())).fetch_all([], NEWEST, 500) == []
+
+
 Lie = Callable[[Node], object]
 
 

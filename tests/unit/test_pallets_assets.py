@@ -14,7 +14,9 @@ import pytest
 
 from host_functions.contexts import AuthoringContext
 from host_functions.interfaces import storage
+from host_functions.relay_state import EmbeddedRelayNode
 from host_functions.state_machine.externalities import Externalities
+from host_functions.state_machine.genesis import Storage, build_state
 from pileus.testing.conservation import AssetBook, ValueNotConserved, check_conservation, read_book
 from runtime.chains import demo
 from runtime.pallets.assets import (
@@ -32,6 +34,9 @@ from runtime.pallets.state_messaging.lanes import Outcome
 from runtime.pallets.state_messaging.receive import ProvenBatch
 from runtime.pallets.state_messaging.types import Message, MessageBody, SentMessage
 from runtime.pallets.system import ApplyExtrinsic
+from runtime.primitives import relay_keys
+from runtime.primitives.header import Header
+from runtime.primitives.scale import byte_vec
 from runtime.support.dispatch import (
     ArithmeticError_,
     DispatchError,
@@ -43,11 +48,35 @@ from runtime.support.dispatch import (
 )
 from runtime.trie.layout import LAYOUT_V1
 
-HERE, THERE, ELSEWHERE = 2000, 2001, 2002
+HERE, THERE, ELSEWHERE, HEADLESS, NOWHERE = 2000, 2001, 2002, 2500, 2999
 ALICE, BOB = bytes([1]) * 32, bytes([2]) * 32
 UNIT, ED = demo.UNIT, demo.EXISTENTIAL_DEPOSIT
 NOW = 1_700_000_000_000
 assets, balances, messaging = demo.assets, demo.balances, demo.state_messaging
+
+
+class Database(dict[bytes, bytes]):
+    def state_at(self, root: bytes) -> Database:
+        return self
+
+
+RELAY_ROOT, RELAY_NODES = build_state(
+    Storage(
+        {
+            **{
+                relay_keys.para_head(para): byte_vec.encode(
+                    Header(bytes(32), 1, bytes(32), bytes(32)).encode()
+                )
+                for para in (HERE, THERE, ELSEWHERE)
+            },
+            relay_keys.para_head(HEADLESS): byte_vec.encode(b"no header"),
+        }
+    )
+)
+
+
+def relay() -> EmbeddedRelayNode:
+    return EmbeddedRelayNode(Database(RELAY_NODES), RELAY_ROOT)
 
 
 def signed(who: bytes) -> Origin:
@@ -73,7 +102,7 @@ class Chain:
     def block(self) -> Iterator[None]:
         """Run pallets on the state, and keep what they change."""
         state = Externalities.recording(self.nodes, self.root, LAYOUT_V1)
-        with AuthoringContext(state).externalities():
+        with AuthoringContext(state, relay()).externalities():
             yield
         changes = state.drain(1)
         self.nodes.update(changes.nodes)
@@ -239,6 +268,8 @@ def test_derivatives_move_within_their_chain(chains: tuple[Chain, Chain]) -> Non
         (THERE, HERE, 0, "ZeroAmount"),
         (THERE, ELSEWHERE, 1, "NotThroughHere"),
         (HERE, HERE, UNIT, "DestinationIsSelf"),
+        (NOWHERE, HERE, UNIT, "UnknownDestination"),
+        (HEADLESS, HERE, UNIT, "UnknownDestination"),
         (THERE, THERE, 1, "FUNDS_UNAVAILABLE"),
         (THERE, HERE, 101 * UNIT, "FUNDS_UNAVAILABLE"),
     ],
@@ -338,7 +369,7 @@ def test_weights_cover_what_is_read(chains: tuple[Chain, Chain]) -> None:
         ),
     ):
         state = Externalities.recording(chain.nodes, chain.root, LAYOUT_V1)
-        with AuthoringContext(state).externalities():
+        with AuthoringContext(state, relay()).externalities():
             run()
             storage.root(1)
         assert 0 < state.storage_proof_size() <= weight.proof_size
