@@ -17,7 +17,7 @@ from pileus.network.record import RecordError, verdict_json
 from pileus.network.recorded import RecordedCandidate, RecordedRun
 from pileus.network.report import PovParts, pov_parts
 from pileus.network.topology import RelayStateMode, TopologyError
-from pov_validator import Carried, OwnState, RelayStateSource, Valid
+from pov_validator import Carried, Fallback, OwnState, RelayStateSource, Valid
 from runtime.primitives.additional_data import RELAY_PROOF_KEY, parse_relay_proof_entry
 from runtime.primitives.block import Block
 from runtime.primitives.errors import ScaleError
@@ -38,12 +38,21 @@ SHOWN_BYTES = 32
 """Of an extrinsic or a proof node, when people read it."""
 
 
+def _source(run: RecordedRun, mode: RelayStateMode) -> RelayStateSource:
+    """Where to read relay state. Raises `RecordError` for a record whose relay states do not read."""
+    if mode == "carried":
+        return Carried()
+    return OwnState(run.relay_node()) if mode == "own" else Fallback(run.relay_node())
+
+
 def pov_validate(
     directory: RunArgument,
     candidate: CandidateOption,
     relay_state: Annotated[
         RelayStateMode | None,
-        typer.Option(help="Where to read relay state: own (the record's) or carried; else as in the run."),
+        typer.Option(
+            help="Where to read relay state: own (the record's), carried or fallback; else as in the run."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,9 +61,9 @@ def pov_validate(
     Exit status 0 if it is valid, 1 with the reason if it is invalid or cannot be judged.
     """
     run, recorded = _open(directory, candidate)
-    mode = relay_state or ("carried" if run.relay_state == "carried" else "own")
+    mode = relay_state or run.relay_state
     try:
-        source: RelayStateSource = Carried() if mode == "carried" else OwnState(run.relay_node())
+        source = _source(run, mode)
         before = run.recorded_verdicts(recorded.label)
     except RecordError as error:
         raise UnreadableInput(str(error)) from error

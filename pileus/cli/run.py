@@ -40,8 +40,8 @@ def run(
     relay_state: Annotated[
         RelayStateMode | None,
         typer.Option(
-            help="Where validators read relay state: own (their database) or carried (a proof in the PoV); "
-            "else settings.relay_state of the file."
+            help="Where validators read relay state: own (their database), carried (a proof in the PoV) or "
+            "fallback (the first, else the second); else settings.relay_state of the file."
         ),
     ] = None,
     out: Annotated[

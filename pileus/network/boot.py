@@ -21,6 +21,7 @@ from pileus.relay_chain.form import RelayChainForm
 from pileus.relay_chain.genesis import ParaGenesis, RelayChainConfig, host_configuration
 from pileus.relay_chain.in_process import RelayChainInProcessInterface
 from pileus.relay_chain.interface import RelayChainInterface
+from pileus.relay_chain.node import RelayNode
 from pileus.relay_chain.real import RealRelayChain, RealRelayChainConfig, RealRelayChainInterface
 from pileus.relay_chain.real.genesis import validators_needed
 from pileus.relay_chain.state import StateDatabase
@@ -86,15 +87,22 @@ def _model(section: RelayChainSection, parachains: Sequence[AnyParachain], seed:
     for para in parachains:
         if isinstance(para, RunningRealParachain):
             codes[para.runtime.code_hash] = PvfRuntime(para.runtime.code)
-    names = [node.name for node in section.nodes if node.validator]
     validators = [
-        Validator(index, name, dev_keypair(name), database, codes) for index, name in enumerate(names)
+        Validator(
+            index,
+            node.name,
+            dev_keypair(node.name),
+            RelayNode(database, pruning=node.state_pruning or section.state_pruning),
+            codes,
+        )
+        for index, node in enumerate(node for node in section.nodes if node.validator)
     ]
     config = RelayChainConfig(
         host=host_configuration(section.allowed_ancestry_len),
         epoch_length=section.epoch_length,
         finality_lag=section.finality_lag,
         state_pruning=section.state_pruning,
+        approval_checking=section.approvals,
         seed=seed,
     )
     paras = [

@@ -14,6 +14,7 @@ from pileus.network.queries import Answer
 from pileus.network.transfers import Movement
 from pileus.relay_chain.backing import BackingOutcome, Validator
 from pileus.relay_chain.block import RelayBlock
+from pileus.relay_chain.checking import ApprovalReport
 from pileus.relay_chain.inclusion import Refusal
 from pov_validator import Valid, Verdict
 from runtime.pallets.state_messaging.lanes import Outcome
@@ -136,3 +137,5 @@ class SlotReport:
     imported: tuple[ImportReport, ...]
     problems: tuple[str, ...]
     """What went wrong without stopping the run: a collation that failed, a sibling that did not answer."""
+    approvals: tuple[ApprovalReport, ...] = ()
+    """The checks of what this block includes, where validators check."""

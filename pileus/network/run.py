@@ -27,7 +27,8 @@ from pileus.network.totals import RunTotals
 from pileus.network.transfers import movements_of
 from pileus.relay_chain.backing import BackingOutcome, Validator
 from pileus.relay_chain.block import RelayBlock
-from pileus.relay_chain.chain import BuiltBlock
+from pileus.relay_chain.chain import BuiltBlock, RelayChain
+from pileus.relay_chain.checking import ApprovalReport, check_block
 from pileus.relay_chain.real import RealRelayChain
 from pov_validator import Verdict
 from runtime.primitives import relay_keys
@@ -78,8 +79,13 @@ class Network:
 
     @property
     def carried(self) -> bool:
-        """Whether candidates carry the proof of their relay reads and validators use it."""
-        return self.relay_state == "carried"
+        """Whether candidates carry the proof of their relay reads, for validators to use it."""
+        return self.relay_state != "own"
+
+    @property
+    def fallback(self) -> bool:
+        """Whether validators use it only where their own relay state has gaps."""
+        return self.relay_state == "fallback"
 
     def run(self, blocks: int) -> Iterator[SlotReport]:
         """Build that many relay blocks, one per step of the iterator."""
@@ -90,12 +96,14 @@ class Network:
         """One relay slot."""
         problems: list[str] = []
         relay_parent = self.chain.best
+        self._disturb(relay_parent)
         self._submit_traffic(relay_parent.number + 1)
         offered: list[tuple[AnyParachain, Collation, BackingOutcome]] = []
         for para in self.parachains:
             collation = self._collate(para, relay_parent, problems)
             if collation is not None:
-                offered.append((para, collation, self.chain.back(collation, carried=self.carried)))
+                outcome = self.chain.back(collation, carried=self.carried, fallback=self.fallback)
+                offered.append((para, collation, outcome))
         built = self.chain.build_block(
             [outcome.backed for *_, outcome in offered if outcome.backed is not None]
         )
@@ -105,12 +113,14 @@ class Network:
                 self._in_flight[candidate.outcome.candidate.hash()] = candidate.collation
                 self.ledger.note_proven(candidate.proven, built.block.number)
         imported = [self._import(receipt, built.block, problems) for receipt in built.block.included]
+        approvals = self._check_approvals(built.block, problems)
         report = SlotReport(
             built.block,
             self.chain.finalized.number,
             candidates,
             tuple(report for report in imported if report is not None),
             tuple(problems),
+            approvals,
         )
         self.totals.add(report)
         self._forget_settled_bodies()
@@ -124,6 +134,39 @@ class Network:
                 head = self.relay.get_storage_by_key(finalized.hash, relay_keys.para_head(para.para_id))
                 if head is not None:
                     para.node.forget_settled_bodies(para.node.digest(byte_vec.decode(head)))
+
+    def _disturb(self, newest: RelayBlock) -> None:
+        """What the topology wants to go wrong on the relay chain, before the next block is built on `newest`."""
+        section, chain = self.topology.relaychain, self.chain
+        if not isinstance(chain, RelayChain):
+            return
+        stalled = any(first <= newest.number <= last for first, last in section.finality_stalls)
+        if stalled and not chain.finality_stalled:
+            chain.stall_finality()
+        elif chain.finality_stalled and not stalled:
+            chain.resume_finality()
+        if section.fork_every and newest.number and newest.number % section.fork_every == 0:
+            # In a later slot, so that it is another block, and not higher, so that it is not the best one.
+            parent = chain.block(newest.parent_hash)
+            if chain.tree.is_viable(parent) and chain.has_state(parent):
+                chain.build_block(parent=parent.hash, slot=newest.slot + 1)
+
+    def _check_approvals(self, block: RelayBlock, problems: list[str]) -> tuple[ApprovalReport, ...]:
+        """Let validators check what a block includes, if the topology wants them to."""
+        if not self.topology.relaychain.approvals or not isinstance(self.chain, RelayChain):
+            return ()
+        reports = check_block(
+            self.chain,
+            block,
+            lambda validator: validator.relay_state(carried=self.carried, fallback=self.fallback),
+        )
+        problems += [
+            f"candidate 0x{report.candidate.hex()[:8]}… is not approved: "
+            + "; ".join(str(judgement.verdict) for _, judgement in report.judgements[-1:])
+            for report in reports
+            if not report.approved
+        ]
+        return reports
 
     def _metadata(self) -> dict[int | None, Metadata]:
         """By para id, ``None`` for the relay chain: of the real chains, where a query needs it."""

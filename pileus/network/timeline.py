@@ -69,6 +69,16 @@ def slot_lines(report: SlotReport) -> Iterator[Text]:
             yield from _answer_lines(answer)
     for candidate in report.candidates:
         yield from _candidate_lines(candidate)
+    for checked in report.approvals:
+        checkers = ", ".join(
+            f"{index} {_MARKS[type(judgement.verdict)][0]}" for index, judgement in checked.judgements
+        )
+        state, style = ("approved", "") if checked.approved else ("not approved", "bold red")
+        yield Text.assemble(
+            f"  checked   0x{checked.candidate.hex()[:8]}…  ",
+            (state, style),
+            f"  validators {checkers or 'none'}",
+        )
     for problem in report.problems:
         yield Text.assemble("  problem   ", (problem, "yellow"))
 

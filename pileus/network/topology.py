@@ -53,8 +53,8 @@ DEFAULT_RUNTIME = "runtime.chains.demo"
 MAX_CHAINS = 100
 MAX_NODES = 1000
 
-RelayStateMode: TypeAlias = Literal["own", "carried"]
-"""Where validators take relay state from: their own database, or the proof that the PoV carries."""
+RelayStateMode: TypeAlias = Literal["own", "carried", "fallback"]
+"""Where validators take relay state from: their own database, the proof in the PoV, or the first, else the second."""
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 ParaIdNumber: TypeAlias = Annotated[int, Meta(ge=1, le=2**32 - 1)]
@@ -88,6 +88,8 @@ class RelayNode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Name
     validator: bool = True
+    state_pruning: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    """As that of the relay chain, for this node alone."""
 
 
 class RelayChainSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,6 +107,12 @@ class RelayChainSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """States of this many finalized blocks are kept, as ``--state-pruning`` of a Substrate node."""
     epoch_length: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
     """Slots per BABE epoch, which is also a session."""
+    finality_stalls: Annotated[tuple[tuple[BlockCount, BlockCount], ...], Meta(max_length=1000)] = ()
+    """Relay blocks, first and last, after which nothing is finalized: ``[[5, 20]]``."""
+    fork_every: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """After so many relay blocks a rival of the newest is built, which finality abandons. 0 for none."""
+    approvals: bool = False
+    """Whether validators check included candidates once more, and finality waits for that."""
 
     @property
     def is_model(self) -> bool:
@@ -285,6 +293,11 @@ def _check(topology: Topology) -> None:
             _check_real(para, where)
     if not topology.relaychain.is_model:
         _check_real_relay(topology.relaychain)
+    for at, (first, last) in enumerate(topology.relaychain.finality_stalls):
+        if last < first:
+            raise TopologyError(
+                f"$.relaychain.finality_stalls[{at}]: expected the first and the last block, got {first} and {last}"
+            )
     if topology.relaychain.finality_lag + topology.relaychain.state_pruning <= INCLUSION_DELAY:
         raise TopologyError(
             f"$.relaychain.state_pruning: expected more than {INCLUSION_DELAY} together with finality_lag, "
@@ -346,9 +359,15 @@ def _check_real_relay(section: RelayChainSection) -> None:
     for key, given in (
         ("epoch_length", section.epoch_length),
         ("allowed_ancestry_len", section.allowed_ancestry_len),
+        ("finality_stalls", section.finality_stalls),
+        ("fork_every", section.fork_every),
+        ("approvals", section.approvals),
     ):
         if given != defaults[key]:
-            raise TopologyError(f"$.relaychain.{key}: expected for the model only, a real runtime decides it")
+            raise TopologyError(f"$.relaychain.{key}: expected for the model only")
+    for at, node in enumerate(section.nodes):
+        if node.state_pruning is not None:
+            raise TopologyError(f"$.relaychain.nodes[{at}].state_pruning: expected for the model only")
 
 
 def _check_queries(topology: Topology) -> None:

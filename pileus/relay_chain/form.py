@@ -40,7 +40,7 @@ class RelayChainForm(Protocol):
     def expects(self, para_id: int, block: RelayBlock) -> bool:
         """Whether a candidate of the para that is built on `block` can be backed in the next block."""
 
-    def back(self, collation: Collation, *, carried: bool) -> BackingOutcome:
+    def back(self, collation: Collation, *, carried: bool, fallback: bool = False) -> BackingOutcome:
         """Let the para's group judge a collation; `carried` says where its members take relay state from."""
 
     def build_block(self, candidates: Sequence[BackedCandidate] = ..., /) -> BuiltBlock:

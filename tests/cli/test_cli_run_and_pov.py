@@ -67,7 +67,7 @@ def one_line(result: SimpleNamespace, status: int, *parts: str) -> None:
 
 
 class TestRun:
-    @pytest.mark.parametrize("mode", ["own", "carried"])
+    @pytest.mark.parametrize("mode", ["own", "carried", "fallback"])
     def test_messages_are_delivered_both_ways(self, pileus: Pileus, example: Path, mode: str) -> None:
         result = pileus("run", example, "--blocks", 8, "--relay-state", mode)
         assert (result.status, result.err) == (0, "")
@@ -146,7 +146,7 @@ class TestRun:
 
 
 class TestValidate:
-    @pytest.mark.parametrize("mode", ["own", "carried"])
+    @pytest.mark.parametrize("mode", ["own", "carried", "fallback"])
     def test_a_candidate_is_judged_again(self, pileus: Pileus, record: Path, mode: str) -> None:
         result = pileus("pov", "validate", record, "--candidate", "2000-2", "--relay-state", mode)
         assert (result.status, result.err) == (0, "")
@@ -176,6 +176,7 @@ class TestValidate:
         validate = ("pov", "validate", copy, "--candidate", "2000-2", "--relay-state")
         one_line(pileus(*validate, "own"), 1, "abstains: RelayStateUnavailable")
         assert pileus(*validate, "carried").status == 0
+        assert pileus(*validate, "fallback").status == 0
 
     def test_another_runtime_is_missing_code_and_not_a_wrong_candidate(
         self, pileus: Pileus, record: Path, tmp_path: Path

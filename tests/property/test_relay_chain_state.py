@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multiple, rule
 
 from host_functions.errors import StateUnavailable
 from pileus.relay_chain.state import StateDatabase
+from runtime.primitives.hashing import blake2_256
 from runtime.trie.build import trie_root
 from runtime.trie.layout import LAYOUT_V1
 from runtime.trie.node import decode_node
@@ -124,3 +125,18 @@ def test_a_fork_costs_what_it_changes() -> None:
     for fork in forks:
         database.release(fork)
     assert len(database) == before
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 40), st.integers(2, 4))
+def test_the_memory_of_a_fork_is_proportional_to_what_it_changes(changed: int, forks: int) -> None:
+    """Of 4096 entries, whose paths are four nodes long: at most those and the value, for each entry that changes."""
+    database = StateDatabase()
+    entries = {blake2_256(n.to_bytes(2, "big")): n.to_bytes(40, "big") for n in range(4096)}
+    root = database.commit(LAYOUT_V1.empty_root, entries)
+    before = len(database)
+    keys = sorted(entries)
+    for fork in range(forks):
+        changes = {key: bytes([fork + 1]) * 8 + key for key in keys[:: len(keys) // changed][:changed]}
+        database.commit(root, changes)
+        assert len(database) - before <= (fork + 1) * 6 * changed

@@ -91,6 +91,28 @@ THREE = TWO + SECOND_PARA.replace("2000", "3000")
         (MINIMAL + "[settings]\nseed = -1\n", "$.settings.seed", ">= 0"),
         (MINIMAL + "[settings]\nseed = 1.5\n", "$.settings.seed", "expected `int`"),
         (MINIMAL + '[settings]\nrelay_state = "trust"\n', "$.settings.relay_state", "trust"),
+        (
+            MINIMAL.replace("[relaychain]", "[relaychain]\nfinality_stalls = [[9, 3]]"),
+            "$.relaychain.finality_stalls[0]",
+            "the first and the last block, got 9 and 3",
+        ),
+        (
+            MINIMAL.replace("[relaychain]", "[relaychain]\nfinality_stalls = [[9]]"),
+            "$.relaychain.finality_stalls[0]",
+            "length 2",
+        ),
+        (
+            MINIMAL.replace("[relaychain]", '[relaychain]\nchain = "westend.json"\nfork_every = 2'),
+            "$.relaychain.fork_every",
+            "for the model only",
+        ),
+        (
+            MINIMAL.replace("[relaychain]", '[relaychain]\nchain = "x.json"').replace(
+                'name = "bob"', 'name = "bob"\nstate_pruning = 2'
+            ),
+            "$.relaychain.nodes[1].state_pruning",
+            "for the model only",
+        ),
         (MINIMAL + "[settings]\nblocks = 0\n", "$.settings.blocks", ">= 1"),
         ("[relaychain]\nnodes = []\n" + SECOND_PARA, "$.relaychain.nodes", "length >= 1"),
         (

@@ -269,10 +269,11 @@ class RealRelayChain:
         """What statements about candidates built on `block`, and bitfields on it, are bound to."""
         return SigningContext(self.host(block).session_index_for_child(), block.hash)
 
-    def back(self, collation: Collation, *, carried: bool) -> BackingOutcome:
+    def back(self, collation: Collation, *, carried: bool, fallback: bool = False) -> BackingOutcome:
         """Let the para's group judge a collation. Raises `UnknownRelayBlock` and `NotScheduled`.
 
-        `carried` says where the validators take relay state from: the PoV, or their own database.
+        `carried` says where the validators take relay state from: the PoV, or their own database; with `fallback` it
+        is their own, else the PoV.
         """
         relay_parent = self.block(collation.descriptor.relay_parent)
         core = self.core_of(collation.para_id, relay_parent)
@@ -284,6 +285,7 @@ class RealRelayChain:
             self.signing_context(relay_parent),
             core_index=core,
             carried=carried,
+            fallback=fallback,
             registered_code_hash=self.state(relay_parent).code_hash(collation.para_id),
         )
         if outcome.backed is None or not self.host(relay_parent).has_feature(NodeFeature.ELASTIC_SCALING_MVP):
