@@ -11,6 +11,8 @@ import pytest
 import wasmtime
 
 from host_functions.contexts import ValidationContext
+from host_functions.executor.wasm import OutOfMemory
+from host_functions.executor.wasm.version import decode_runtime_version
 from pov_validator import AbstainReason, Invalid, InvalidReason, Valid
 from pov_validator.pvf import (
     ExecKind,
@@ -22,6 +24,8 @@ from pov_validator.pvf import (
 )
 from pov_validator.pvf.params import WALL_CLOCK_FACTOR
 from pov_validator.verdict import Abstain, Verdict
+from runtime.primitives.scale import byte_vec, option
+from runtime.primitives.version import RuntimeVersion
 
 MALLOC = '(import "env" "ext_allocator_malloc_version_1" (func $malloc (param i32) (result i32)))'
 FREE = '(import "env" "ext_allocator_free_version_1" (func $free (param i32)))'
@@ -260,6 +264,55 @@ def test_code_that_decompresses_to_a_bomb(make_host: Any) -> None:
     assert len(bomb) < 5_000
     detail = cannot_be_prepared(make_host(), bomb, PreparationFailure.PREVALIDATION)
     assert detail == "the decompressed data exceeds 12582912 bytes"
+
+
+VERSION = '(import "env" "ext_misc_runtime_version_version_1" (func $version (param i64) (result i64)))'
+
+
+def test_no_guest_runs_inside_a_guest(guests: Any, host: PvfHost) -> None:
+    """Validators read the version of code from its section. Code without one is not asked, however it would answer."""
+    endless = '(func (export "Core_version") (param i32 i32) (result i64) (loop $l (br $l)) (i64.const 0))'
+    other = guests.module(guests.ok, endless)
+    span = "(i64.or (i64.extend_i32_u (local.get $at)) (i64.shl (i64.extend_i32_u (local.get $size)) (i64.const 32)))"
+    asking = PvfRuntime(guests.module(f"(call $version {span})", VERSION), host)
+    for code in (other, asking.code, b"no code", b""):
+        assert asking.call("validate_block", code, ValidationContext()) == b"\0"
+    section = RuntimeVersion("spec", "impl", 1, 2, 3, (), 1, 0).encode()
+    content = b"\x0fruntime_version" + section
+    told = asking.call("validate_block", other + bytes([0, len(content)]) + content, ValidationContext())
+    version = option(byte_vec).decode(told)
+    assert version is not None
+    assert decode_runtime_version(version).spec_version == 2
+
+
+@pytest.mark.parametrize(
+    "heap_base, said",
+    [
+        ("", "does not export __heap_base"),
+        ('(global (export "__heap_base") f32 (f32.const 1))', "does not export __heap_base"),
+        ('(func (export "__heap_base"))', "does not export __heap_base"),
+        ('(global (export "__heap_base") i32 (i32.const -1))', "pages are the limit"),
+        ('(global (export "__heap_base") i32 (i32.const -2147483648))', "pages are the limit"),
+    ],
+)
+def test_heaps_that_begin_nowhere(host: PvfHost, guests: Any, heap_base: str, said: str) -> None:
+    """No argument can be placed: the reference meets it when it makes the instance, twice, and blames the candidate."""
+    code = bytes(
+        wasmtime.wat2wasm(
+            f"""(module (memory (export "memory") 2) {heap_base}
+            (func (export "validate_block") (param i32 i32) (result i64) (i64.const 0)))"""
+        )
+    )
+    assert said in invalid(guests.judge(code, host, ExecKind.APPROVAL))
+
+
+def test_an_argument_that_does_not_fit(guests: Any, make_host: Any) -> None:
+    """The PoV is larger than the memory that the guest may have."""
+    host = make_host(ExecutorParams(max_memory_pages=0))
+    code = guests.module(guests.ok)
+    assert isinstance(guests.judge(code, host, payload=bytes(900_000)), Valid)
+    with pytest.raises(OutOfMemory, match="32 pages are the limit"):
+        PvfRuntime(code, host).call("validate_block", bytes(3_000_000), ValidationContext())
 
 
 def test_what_a_host_function_refuses_is_the_candidates_fault(guests: Any, host: PvfHost) -> None:
