@@ -1,10 +1,12 @@
 """Whatever is brought as an answer, the asker hears the truth about the sibling's state or nothing at all.
 
-Answers are damaged byte by byte and made up; questions are arbitrary. The truth is a dictionary.
+Answers are damaged byte by byte and made up; questions are arbitrary. The truth is a dictionary. And whatever was
+brought, asking and answering cost no more proof than was charged before.
 """
 
 from __future__ import annotations
 
+from collections import ChainMap
 from functools import cache
 
 from hypothesis import event, example, given
@@ -18,8 +20,8 @@ from host_functions.state_machine.externalities import Externalities
 from host_functions.state_machine.genesis import Storage, build_state
 from runtime.chains import demo
 from runtime.pallets.lookout import NAME, Seen
-from runtime.pallets.state_query.pallet import AnswerRefused
-from runtime.pallets.state_query.types import VERSION, AnswerItem, Keys, Page, QueryInherent, Question
+from runtime.pallets.state_query.pallet import ASK_WEIGHT, AnswerRefused
+from runtime.pallets.state_query.types import VERSION, AnswerItem, Keys, Page, Query, QueryInherent, Question
 from runtime.pallets.state_query.verify import Refusal
 from runtime.pallets.system import ApplyExtrinsic
 from runtime.primitives import relay_keys
@@ -32,6 +34,7 @@ from runtime.support.sibling_ancestry import (
     HeaderChain,
     HeadReference,
     NewestHead,
+    SiblingHead,
     block_hash_key,
 )
 from runtime.trie.layout import LAYOUT_V1
@@ -39,6 +42,7 @@ from runtime.trie.proof import create_proof
 from runtime.trie.subtree import create_subtree_proof
 
 ME, SIBLING, AT = 2001, 2000, 5
+ALICE = bytes(range(32))
 queries, system = demo.state_query, demo.system
 
 TRUTH = {
@@ -116,30 +120,56 @@ def honest(question: Question, kind: str) -> AnswerItem:
     return AnswerItem(1, reference(kind), proof)
 
 
-def outcome(question: Question, inherent: bytes) -> tuple[tuple[bytes, bytes | None], ...] | str:
-    """What the asker hears, or the name of the reason why it hears nothing."""
+@cache
+def own_state() -> tuple[bytes, dict[bytes, bytes]]:
+    """The asking chain before it asks: a few thousand entries around those that an answer touches."""
     state = Externalities.recording({}, LAYOUT_V1.empty_root)
     with AuthoringContext(state, world()[3]).externalities():
         demo.parachain_info.ParachainId.put(ME)
         system.Number.put(1)
         system.ExecutionPhase.put(ApplyExtrinsic(0))
+        demo.balances.endow(ALICE, demo.UNIT)
+        for index in range(1, 2_000):
+            demo.balances.endow(index.to_bytes(32, "big"), demo.UNIT)
+            storage.set(b"elsewhere %d" % index, bytes(40))
+        for index in range(1, 200):
+            demo.state_messaging.RememberedHeads.insert(
+                (SIBLING + index, bytes(32)), SiblingHead(1, bytes(32), bytes(32))
+            )
+            queries.Queries.insert(10**6 + index, Query(NAME, 5, None, Keys((b"k",)), b"", 0, 1, None, 0))
+        system.reset_events()
+    changes = state.drain(1)
+    return changes.root, changes.nodes
+
+
+def outcome(question: Question, inherent: bytes) -> tuple[tuple[bytes, bytes | None], ...] | str:
+    """What the asker hears, or the name of the reason why it hears nothing."""
+    root, nodes = own_state()
+    asking = Externalities.recording(nodes, root)
+    with AuthoringContext(asking, world()[3]).externalities():
         try:
-            queries.ask(NAME, SIBLING, question, at=AT)
+            queries.ask(NAME, SIBLING, question, at=AT, depositor=ALICE)
         except ModuleError as error:
             return error.error.name
+        storage.root(1)
+    assert asking.storage_proof_size() <= ASK_WEIGHT.proof_size
+    changes = asking.drain(1)
+    # The answer comes in another block: nothing of what it touches was read before.
+    state = Externalities.recording(ChainMap(changes.nodes, nodes), changes.root)
+    with AuthoringContext(state, world()[3]).externalities():
         try:
             decoded = QueryInherent.decode(inherent)
         except ScaleError:
             return "undecodable"
-        before = state.storage_proof_size()
         try:
             queries.answer(NONE, decoded)
         except InvalidBlock:
             return "invalid block"
-        read = state.storage_proof_size() - before
+        events = storage.get(system.Events.key()) or b"\x00"
+        storage.root(1)
+        read = state.storage_proof_size() + len(inherent)
         assert read <= queries.inherent_weight(decoded).proof_size
-        raw = storage.get(system.Events.key()) or b"\x00"
-        for record in demo.pallets.decode_events(raw):
+        for record in demo.pallets.decode_events(events):
             if isinstance(record.event, Seen):
                 assert queries.open_queries() == ()
                 return record.event.entries
