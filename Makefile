@@ -6,11 +6,12 @@ STAMP := $(VENV)/.pileus-installed
 GUEST_LINT := $(BIN)/python tools/guest_lint.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-real real-chains vm check bench docs clean
+.PHONY: help demo test test-slow campaign test-real real-chains vm check bench docs clean
 
 help:
 	@echo "make demo    messages, transfers and queries between two parachains, in both relay-state forms; a timeout"
 	@echo "make test    run the tests"
+	@echo "make campaign  search for counterexamples for long: every property, and the state machines"
 	@echo "make test-slow  run the long ones: every real runtime at hand, 160 live blocks"
 	@echo "make test-real  run the tests on chain specs of real networks, after make real-chains"
 	@echo "make real-chains  fetch chain specs of real networks with npm, into .cache/real-chains"
@@ -52,6 +53,9 @@ test-real: $(STAMP) real-chains
 
 real-chains:
 	@$(PYTHON) tools/real_chains.py
+
+campaign: $(STAMP)
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" --hypothesis-profile=campaign tests/property tests/scenarios
 
 check: $(STAMP)
 	$(BIN)/ruff check --quiet .

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from host_functions.errors import StateUnavailable
@@ -653,7 +653,6 @@ PARTS: st.SearchStrategy[Callable[[InboundItem], InboundItem]] = st.one_of(
 )
 
 
-@settings(max_examples=40)
 @given(st.lists(PARTS, min_size=1, max_size=3))
 @example([lambda item: item])
 def test_no_item_is_half_done(changes: list[Callable[[InboundItem], InboundItem]]) -> None:

@@ -21,7 +21,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -385,19 +384,11 @@ class EndsQuietly(Messaging):
             super().teardown()
 
 
+EXAMPLES = settings.default.max_examples if settings.default else 60
 TestMessaging = EndsQuietly.TestCase
 TestMessaging.settings = settings(
-    max_examples=30, stateful_step_count=16, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES // 2,
+    stateful_step_count=16 if EXAMPLES <= 100 else 40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
-
-
-@pytest.mark.slow
-def test_a_long_campaign() -> None:
-    from hypothesis.stateful import run_state_machine_as_test
-
-    run_state_machine_as_test(
-        EndsQuietly,
-        settings=settings(
-            max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )

@@ -5,6 +5,7 @@ Real are the encoded item, which stands in the block, and the nodes that the blo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from hypothesis import event, example, given, settings
@@ -16,7 +17,10 @@ from runtime.chains import demo
 from runtime.pallets.mailbox import MAX_LETTER, RECIPIENT
 from runtime.pallets.state_messaging.events import ItemRefused, MessageConsumed, MessageSettled
 from runtime.pallets.state_messaging.types import Ack, InboundItem, LaneBatch, TimeoutClaim
+from runtime.primitives.digest import PreRuntime
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.header import Header
+from runtime.support.sibling_ancestry import MAX_HEAD_BYTES
 
 A, B = 2000, 2001
 messaging = demo.state_messaging
@@ -111,6 +115,22 @@ def test_an_item_is_never_charged_less_than_it_costs(
     assert charged <= real + 60_000 + 40_000 * (
         item.message_count + sum(a.limit for a in acked) + len(claims)
     )
+
+
+def test_the_largest_head_that_the_relay_chain_takes_is_charged() -> None:
+    """A sibling chooses how long its head is, up to a limit, and whoever reads it pays for all of it."""
+    lab = Lab((A, B))
+    lab.step({A: [lab.send(B)]}, only=[A])
+    batch, small = lab.batch(A, B, 1, 1), Header.decode(lab.relay.best.heads[A])
+    room = MAX_HEAD_BYTES - len(small.encode()) - 20
+    large = replace(small, digest=(PreRuntime(b"long", bytes(room)),))
+    assert MAX_HEAD_BYTES - 20 <= len(large.encode()) <= MAX_HEAD_BYTES
+    without = lab.build(B, items=[]).proof_size
+    lab.relay.include({A: large})
+    item = lab.item(A, B, batch, head=large)
+    block = lab.build(B, items=[item])
+    assert block.of(MessageConsumed)
+    assert messaging.item_weight(item).proof_size >= len(item.encode()) + block.proof_size - without
 
 
 def test_what_was_charged_too_much_is_given_back() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from runtime.pallets.state_messaging.handler import MessageHandler
 from runtime.pallets.state_messaging.types import InboundItem
+from runtime.support.sibling_ancestry import MAX_HEAD_BYTES
 from runtime.support.weights import Weight
 
 PATH = 4_000
@@ -24,8 +25,8 @@ SPARSE_NEIGHBOUR = 800
 """The same when nonces are apart: a leaf and a branch of 16."""
 WINDOW_VALUE = 720
 """Bytes of the larger kind of lane end."""
-ITEM = Weight(40_000_000, 6 * PATH + 200)
-"""The relay chain's head of the sibling (up to 4 kB), our id and clock, the block list, the ring of heads."""
+ITEM = Weight(40_000_000, 6 * PATH + MAX_HEAD_BYTES + 200)
+"""The relay chain's head of the sibling, as long as it may be; our id and clock, the block list, the ring of heads."""
 
 
 @dataclass(frozen=True, slots=True)
