@@ -34,6 +34,10 @@ demo: $(STAMP)
 	$(BIN)/pileus run examples/transfers_and_queries.toml --relay-state own
 	$(BIN)/pileus run examples/transfers_and_queries.toml --relay-state carried
 	$(BIN)/pileus run examples/silent_sibling.toml
+	@if $(BIN)/python -m host_functions.executor.frozen.build --have 2>/dev/null; \
+	  then echo "and once more, with every call compared between this process and the Wasm sandbox:"; \
+	  $(BIN)/pileus run examples/two_parachains.toml --execution both; \
+	  else echo "not run in both engines: there is no Python VM (make vm)"; fi
 
 # Built by componentize-py, which has no wheels for some platforms: without it the tests that need it are skipped.
 vm: $(STAMP)

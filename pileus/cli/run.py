@@ -17,7 +17,14 @@ from pileus.network.record import RecordError, RunRecorder
 from pileus.network.run import Network
 from pileus.network.summary import summary_of
 from pileus.network.timeline import slot_lines, summary_tables
-from pileus.network.topology import RelayStateMode, Topology, TopologyError, read_topology
+from pileus.network.topology import (
+    Execution,
+    RelayStateMode,
+    Topology,
+    TopologyError,
+    read_topology,
+    with_execution,
+)
 
 __all__ = ["run"]
 
@@ -44,6 +51,13 @@ def run(
             "fallback (the first, else the second); else settings.relay_state of the file."
         ),
     ] = None,
+    execution: Annotated[
+        Execution | None,
+        typer.Option(
+            help="Which engine runs Python runtimes: native, wasm (frozen into a blob), or both (every call "
+            "compared); else parachains.execution of the file."
+        ),
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Keep a record of the run in this new or empty directory."),
@@ -56,6 +70,8 @@ def run(
     that judged it. With --out, `pileus pov validate` and `pileus pov inspect` work on the record.
     """
     text, plan = _read(topology)
+    if execution is not None:
+        plan = with_execution(plan, execution)
     try:
         network = Network(
             plan,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from host_functions.compressed_blob import BlobError
 from host_functions.errors import PileusError
-from host_functions.executor import Runtime
+from host_functions.executor import NativeRuntime, Runtime
 from host_functions.executor.wasm import CompileCache, WasmRuntime
 from host_functions.executor.wasm.cache import UnsafeCache
 from pileus.network.chain_specs import load_chain_spec
-from pileus.network.parachain import RunningParachain, dev_keypair, load_runtime
+from pileus.network.parachain import RunningParachain, dev_keypair, engine_of, load_runtime
 from pileus.network.real_parachain import RunningRealParachain
 from pileus.network.topology import RelayChainSection, Topology, TopologyError
 from pileus.real_runtimes.parachain import CALL_TIMEOUT
@@ -37,16 +38,23 @@ RELAY_KEY = "$.relaychain.chain"
 def boot_parachains(topology: Topology, directory: Path) -> tuple[AnyParachain, ...]:
     """The parachains at their genesis. `directory` is what paths are relative to. Raises `TopologyError`."""
     booted: list[AnyParachain] = []
-    loaded = {}
+    loaded: dict[str, tuple[NativeRuntime, Any]] = {}
+    engines: dict[tuple[str, str], Runtime] = {}
     for at, spec in enumerate(topology.parachains):
         if spec.chain_spec is not None:
             where = f"$.parachains[{at}].chain_spec"
             chain = load_chain_spec(spec.chain_spec, directory, where)
             booted.append(RunningRealParachain(spec, chain, where, cache=_compile_cache()))
             continue
+        where = f"$.parachains[{at}]"
         if spec.runtime not in loaded:
-            loaded[spec.runtime] = load_runtime(spec.runtime, f"$.parachains[{at}].runtime")
-        booted.append(RunningParachain(spec, *loaded[spec.runtime]))
+            loaded[spec.runtime] = load_runtime(spec.runtime, f"{where}.runtime")
+        native, module = loaded[spec.runtime]
+        engine = engines.get((spec.runtime, spec.execution))
+        if engine is None:
+            engine = engine_of(native, spec.execution, where, _compile_cache())
+            engines[spec.runtime, spec.execution] = engine
+        booted.append(RunningParachain(spec, engine, module))
     askers = {
         para.para_id for para in booted if isinstance(para, RunningParachain) and para.lookout is not None
     }
@@ -85,7 +93,7 @@ def _model(section: RelayChainSection, parachains: Sequence[AnyParachain], seed:
     database = StateDatabase(LAYOUT_V0 if any_real else LAYOUT_V1)
     codes: dict[bytes, Runtime] = dict(_native_codes(parachains))
     for para in parachains:
-        if isinstance(para, RunningRealParachain):
+        if isinstance(para.runtime, WasmRuntime):
             codes[para.runtime.code_hash] = PvfRuntime(para.runtime.code)
     validators = [
         Validator(
@@ -137,6 +145,7 @@ def _real(section: RelayChainSection, parachains: Sequence[AnyParachain], direct
 
 
 def _native_codes(parachains: Sequence[AnyParachain]) -> Mapping[bytes, Runtime]:
+    """What validators run in this process: Python runtimes, alone or beside their frozen form."""
     return {
         para.runtime.code_hash: para.runtime
         for para in parachains

@@ -11,12 +11,18 @@ import importlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from host_functions.executor import NativeRuntime
+from host_functions.errors import ContextDivergence
+from host_functions.executor import NativeRuntime, Runtime
+from host_functions.executor.differential import DifferentialRuntime
+from host_functions.executor.frozen.freeze import FreezeError, freeze
+from host_functions.executor.frozen.sources import ImportRefused
+from host_functions.executor.frozen.vm import MissingVm
+from host_functions.executor.wasm import CompileCache, WasmRuntime
 from pileus.collator import Collation, Collator, ParachainNode
 from pileus.collator.message_source import MessageSource
 from pileus.collator.query_source import SiblingQuerySource
 from pileus.keyring import Keypair
-from pileus.network.topology import Parachain, TopologyError
+from pileus.network.topology import Execution, Parachain, TopologyError
 from pileus.relay_chain.interface import RelayChainInterface
 from pileus.relay_chain.real import ParaRegistration
 from runtime.apis import ParachainRuntime
@@ -27,7 +33,7 @@ from runtime.primitives.extrinsic import IMMORTAL, Extrinsic, Id, SignedPayload,
 from runtime.primitives.scale import account_id, u32
 from runtime.support.construct import EventRecord
 
-__all__ = ["RunningParachain", "dev_keypair", "load_runtime", "message_payload"]
+__all__ = ["RunningParachain", "dev_keypair", "engine_of", "load_runtime", "message_payload"]
 
 ENDOWMENT = 10**18
 """Genesis balance of the sending account, in the smallest unit."""
@@ -63,11 +69,28 @@ def load_runtime(module_name: str, where: str) -> tuple[NativeRuntime, Any]:
     return runtime, module
 
 
+def engine_of(native: NativeRuntime, execution: Execution, where: str, cache: CompileCache | None) -> Runtime:
+    """The engine that a topology wants for a Python runtime. `where` is the path of the parachain in the topology.
+
+    ``cache``: for compiled code. Raises `TopologyError`.
+    """
+    if execution == "native":
+        return native
+    try:
+        blob = freeze(native.module_name, cache=cache)
+    except MissingVm as error:
+        raise TopologyError(f'{where}.execution: "{execution}" needs the Python VM; {error}') from error
+    except (FreezeError, ImportRefused) as error:
+        raise TopologyError(f"{where}.runtime: cannot be frozen: {error}") from error
+    frozen = WasmRuntime(blob.code, cache=cache)
+    return frozen if execution == "wasm" else DifferentialRuntime(native, frozen)
+
+
 class RunningParachain:
     """A parachain at work."""
 
-    def __init__(self, spec: Parachain, runtime: NativeRuntime, module: Any) -> None:
-        """Build genesis. `module` assembles `runtime`, see `load_runtime`."""
+    def __init__(self, spec: Parachain, runtime: Runtime, module: Any) -> None:
+        """Build genesis. `module` assembles `runtime`, see `load_runtime` and `engine_of`."""
         self.spec = spec
         self.runtime = runtime
         self._parts: ParachainRuntime = module.RUNTIME
@@ -97,6 +120,11 @@ class RunningParachain:
     def account(self) -> bytes:
         """The account that sends, and that receives what others send here; 32 bytes."""
         return self._sender.public_key
+
+    @property
+    def divergence(self) -> ContextDivergence | None:
+        """The first call on which two engines differed, where two run it."""
+        return self.runtime.divergence if isinstance(self.runtime, DifferentialRuntime) else None
 
     @property
     def registration(self) -> ParaRegistration:

@@ -117,7 +117,7 @@ class RunRecorder:
         params = validation_params(collation.pvd, collation.block_data.encode())
         write_atomically(folder / "params.scale", params.encode())
         write_atomically(folder / "pov.bin", collation.pov.encode())
-        runtime = para.spec.runtime if para.spec.chain_spec is None else self._write_code(para, collation)
+        runtime = para.spec.runtime if para.spec.runs_natively else self._write_code(para, collation)
         write_json(folder / "candidate.json", _candidate_json(candidate, receipt, runtime, report))
         write_json(
             folder / "verdicts.json",

@@ -93,7 +93,7 @@ class Network:
             yield self.step()
 
     def step(self) -> SlotReport:
-        """One relay slot."""
+        """One relay slot. Raises `ContextDivergence` if a parachain runs in two engines and they differ."""
         problems: list[str] = []
         relay_parent = self.chain.best
         self._disturb(relay_parent)
@@ -104,6 +104,9 @@ class Network:
             if collation is not None:
                 outcome = self.chain.back(collation, carried=self.carried, fallback=self.fallback)
                 offered.append((para, collation, outcome))
+        for para in self.parachains:
+            if isinstance(para, RunningParachain) and para.divergence is not None:
+                raise para.divergence
         built = self.chain.build_block(
             [outcome.backed for *_, outcome in offered if outcome.backed is not None]
         )

@@ -25,6 +25,7 @@ from pileus.network.strict import explain
 
 __all__ = [
     "Collator",
+    "Execution",
     "Parachain",
     "QuerySection",
     "RelayChainSection",
@@ -37,6 +38,7 @@ __all__ = [
     "TransferSection",
     "parse_topology",
     "read_topology",
+    "with_execution",
 ]
 
 MAX_TOPOLOGY_BYTES = 1024 * 1024
@@ -55,6 +57,10 @@ MAX_NODES = 1000
 
 RelayStateMode: TypeAlias = Literal["own", "carried", "fallback"]
 """Where validators take relay state from: their own database, the proof in the PoV, or the first, else the second."""
+
+Execution: TypeAlias = Literal["native", "wasm", "both"]
+"""Which engine runs a Python runtime: this process, the Wasm sandbox with the runtime frozen into a blob, or both with
+every call compared."""
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 ParaIdNumber: TypeAlias = Annotated[int, Meta(ge=1, le=2**32 - 1)]
@@ -138,14 +144,18 @@ class Parachain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Import path of the module that assembles the Python runtime."""
     chain_spec: ChainName | None = None
     """Chain spec of a real parachain, instead of `runtime`."""
-    execution: Literal["native", "wasm", "both"] = "native"
-    """Which engine runs it. Only ``native`` is built so far."""
+    execution: Execution = "native"
     peers: Annotated[tuple[ParaIdNumber, ...], Meta(max_length=MAX_CHAINS)] | None = None
     """Siblings whose nodes its collators reach; all if not given. A chain that reaches nobody takes no messages."""
 
     @property
     def name(self) -> str:
         return self.chain or f"para-{self.id}"
+
+    @property
+    def runs_natively(self) -> bool:
+        """Whether its code is a Python module and not a blob."""
+        return self.chain_spec is None and self.execution == "native"
 
     @property
     def code_source(self) -> str:
@@ -212,6 +222,15 @@ class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     traffic: Annotated[tuple[Traffic, ...], Meta(max_length=1000)] = ()
     queries: Annotated[tuple[QuerySection, ...], Meta(max_length=1000)] = ()
     transfers: Annotated[tuple[TransferSection, ...], Meta(max_length=1000)] = ()
+
+
+def with_execution(topology: Topology, execution: Execution) -> Topology:
+    """The same with another engine for its Python runtimes."""
+    paras = tuple(
+        para if para.chain_spec is not None else msgspec.structs.replace(para, execution=execution)
+        for para in topology.parachains
+    )
+    return msgspec.structs.replace(topology, parachains=paras)
 
 
 def read_topology(path: Path) -> tuple[str, Topology]:
@@ -287,8 +306,6 @@ def _check(topology: Topology) -> None:
         _no_repeats(
             para.collators, lambda node: node.name, where + ".collators[{}].name", "a collator name used once"
         )
-        if para.execution != "native":
-            raise TopologyError(f'{where}.execution: "{para.execution}" is not built yet, expected "native"')
         if para.chain_spec is not None:
             _check_real(para, where)
     if not topology.relaychain.is_model:
@@ -347,6 +364,10 @@ def _check_routes(topology: Topology) -> None:
 def _check_real(para: Parachain, where: str) -> None:
     if para.runtime != DEFAULT_RUNTIME:
         raise TopologyError(f"{where}.chain_spec: expected either this or runtime, not both")
+    if para.execution != "native":
+        raise TopologyError(
+            f"{where}.execution: expected for a Python runtime only, a chain spec has its own code"
+        )
     if len(para.collators) > 1:
         raise TopologyError(
             f"{where}.collators: expected one for a chain spec, whose genesis gets the key of one collator, "

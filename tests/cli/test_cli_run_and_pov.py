@@ -128,7 +128,7 @@ class TestRun:
                 ('runtime = "runtime.chains.demo"', 'runtime = "no.such"'),
                 "$.parachains[0].runtime: expected an import",
             ),
-            (('execution = "native"', 'execution = "wasm"'), "$.parachains[0].execution"),
+            (('execution = "native"', 'execution = "jit"'), "$.parachains[0].execution"),
         ],
     )
     def test_a_bad_topology(

@@ -76,14 +76,9 @@ THREE = TWO + SECOND_PARA.replace("2000", "3000")
         ),
         (MINIMAL + "[setting]\n", "$.setting", "relaychain"),
         (
-            MINIMAL.replace("id = 1000", 'id = 1000\nexecution = "wasm"'),
+            MINIMAL.replace("id = 1000", 'id = 1000\nexecution = "wasm"\nchain_spec = "x"'),
             "$.parachains[0].execution",
-            "not built yet",
-        ),
-        (
-            MINIMAL.replace("id = 1000", 'id = 1000\nexecution = "both"'),
-            "$.parachains[0].execution",
-            "not built yet",
+            "Python runtime only",
         ),
         (MINIMAL.replace("id = 1000", 'id = 1000\nexecution = "jit"'), "$.parachains[0].execution", "jit"),
         (MINIMAL.replace("id = 1000", 'id = 1000\nruntime = "../evil"'), "$.parachains[0].runtime", "regex"),
