@@ -142,7 +142,7 @@ class Collator:
         parent_hash = parent.hash(self.node.digest)
         engine = self.node.consensus_at(parent_hash)
         claim = engine.claim(
-            self.node.query_at(parent_hash), parent, slot, pvd.relay_parent_number, self.keypair.public_key
+            self.node.query_at(parent_hash), parent, slot, pvd.relay_parent_number, self.keypair
         )
         if claim is None:
             return None

@@ -3,8 +3,8 @@
 Three ways, told apart by the runtime APIs in the version: Aura (``AuraApi``) as ``sc_consensus_aura`` and
 ``cumulus_client_consensus_aura``, Nimbus (``NimbusApi``, earlier ``AuthorFilterAPI``) as ``nimbus_consensus``,
 and none, for chains whose blocks anybody may make unsigned [sc-consensus-aura], [nimbus]. Both engines sign with
-sr25519 here. Not modelled: Aura over ed25519, and the VRF output that runtimes of Moonbeam since 2022 want in
-their digest.
+sr25519 here. Nimbus chains that gather randomness from their authors (``VrfApi``) want a VRF output in the digest: of
+the author's VRF key, which here is the same, on the last author's output. Not modelled: Aura over ed25519.
 
 Time is the relay parent's: its slot in milliseconds, of which Aura takes the slot of its own length.
 """
@@ -17,12 +17,13 @@ from typing import Final, Protocol
 
 from host_functions.interfaces import crypto
 from pileus.keyring import Keypair
-from runtime.primitives.digest import AURA, NIMBUS, Consensus, DigestItem, PreRuntime, Seal
+from pileus.keyring.merlin import Transcript
+from runtime.primitives.digest import AURA, NIMBUS, RANDOMNESS, Consensus, DigestItem, PreRuntime, Seal
 from runtime.primitives.errors import InvalidBlock, ScaleError
 from runtime.primitives.header import Header
 from runtime.primitives.inherent import AURA as AURA_INHERENT
 from runtime.primitives.inherent import NIMBUS as NIMBUS_INHERENT
-from runtime.primitives.scale import account_id, boolean, u32, u64, vec
+from runtime.primitives.scale import account_id, boolean, h256, option, u32, u64, vec
 from runtime.primitives.version import RuntimeVersion, api_id
 
 __all__ = ["Aura", "Claim", "ConsensusEngine", "Digest", "Nimbus", "Query", "Unsealed", "consensus_of"]
@@ -37,6 +38,7 @@ Digest = Callable[[bytes], bytes]
 """The chain's hash function for headers."""
 
 _authorities = vec(account_id)
+_last_output = option(h256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,9 @@ class ConsensusEngine(Protocol):
     """How blocks of a chain come to an author."""
 
     def claim(
-        self, query: Query, parent: Header, relay_slot: int, relay_number: int, public_key: bytes
+        self, query: Query, parent: Header, relay_slot: int, relay_number: int, keypair: Keypair
     ) -> Claim | None:
-        """The claim of ``public_key`` on a block over ``parent``; ``None`` if it is not its turn.
+        """The claim of ``keypair`` on a block over ``parent``; ``None`` if it is not its turn.
 
         ``relay_slot`` and ``relay_number`` are those of the relay parent.
         """
@@ -77,7 +79,7 @@ class Aura:
         """Milliseconds; a constant of the runtime's code, so asked for once."""
 
     def claim(
-        self, query: Query, parent: Header, relay_slot: int, relay_number: int, public_key: bytes
+        self, query: Query, parent: Header, relay_slot: int, relay_number: int, keypair: Keypair
     ) -> Claim | None:
         del relay_number
         timestamp = relay_slot * RELAY_SLOT_DURATION
@@ -88,7 +90,7 @@ class Aura:
         if before and slot <= _slot(before[0]):
             return None
         authorities = _authorities.decode(query("AuraApi_authorities", b""))
-        if not authorities or authorities[slot % len(authorities)] != public_key:
+        if not authorities or authorities[slot % len(authorities)] != keypair.public_key:
             return None
         encoded = u64.encode(slot)
         return Claim(timestamp, (PreRuntime(AURA, encoded),), {AURA_INHERENT: encoded})
@@ -111,8 +113,8 @@ class Aura:
 class Nimbus:
     """Whoever the runtime's author filter admits; the author is named in the block."""
 
-    def __init__(self, api: str, version: int, *, pre_digest: bool) -> None:
-        """``api`` and ``version`` of the trait with ``can_author``.
+    def __init__(self, api: str, version: int, *, pre_digest: bool, with_vrf: bool = False) -> None:
+        """``api`` and ``version`` of the trait with ``can_author``; ``with_vrf``: authors give VRF outputs.
 
         ``pre_digest``: whether the node names the author in the digest; else the runtime does, when the author's
         inherent is applied.
@@ -120,20 +122,25 @@ class Nimbus:
         self._api = api
         self._with_parent = api == "NimbusApi" or version >= 2
         self._pre_digest = pre_digest
+        self._with_vrf = with_vrf
 
     def claim(
-        self, query: Query, parent: Header, relay_slot: int, relay_number: int, public_key: bytes
+        self, query: Query, parent: Header, relay_slot: int, relay_number: int, keypair: Keypair
     ) -> Claim | None:
+        public_key = keypair.public_key
         question = account_id.encode(public_key) + u32.encode(relay_number)
         if self._with_parent:
             question += parent.encode()
         if not boolean.decode(query(f"{self._api}_can_author", question)):
             return None
-        return Claim(
-            relay_slot * RELAY_SLOT_DURATION,
-            (PreRuntime(NIMBUS, public_key),) if self._pre_digest else (),
-            {NIMBUS_INHERENT: public_key},
-        )
+        pre_digest = [PreRuntime(NIMBUS, public_key)] if self._pre_digest else []
+        if self._with_vrf:
+            last_output = _last_output.decode(query("VrfApi_get_last_vrf_output", b""))
+            if last_output is not None:
+                transcript = Transcript(RANDOMNESS)
+                transcript.append_message(b"last vrf output", last_output)
+                pre_digest.append(PreRuntime(RANDOMNESS, b"".join(keypair.vrf_sign(transcript))))
+        return Claim(relay_slot * RELAY_SLOT_DURATION, tuple(pre_digest), {NIMBUS_INHERENT: public_key})
 
     def seal(self, header: Header, keypair: Keypair, digest: Digest) -> Header:
         return _sealed(header, keypair, digest, NIMBUS)
@@ -159,9 +166,9 @@ class Unsealed:
     """Any collator, whenever it likes; nobody signs."""
 
     def claim(
-        self, query: Query, parent: Header, relay_slot: int, relay_number: int, public_key: bytes
+        self, query: Query, parent: Header, relay_slot: int, relay_number: int, keypair: Keypair
     ) -> Claim | None:
-        del query, parent, relay_number, public_key
+        del query, parent, relay_number, keypair
         return Claim(relay_slot * RELAY_SLOT_DURATION)
 
     def seal(self, header: Header, keypair: Keypair, digest: Digest) -> Header:
@@ -184,7 +191,12 @@ def consensus_of(version: RuntimeVersion, author_calls: Callable[[], tuple[str, 
     offered = dict(version.apis)
     for api in ("NimbusApi", "AuthorFilterAPI"):
         if api_id(api) in offered:
-            return Nimbus(api, offered[api_id(api)], pre_digest="set_author" not in author_calls())
+            return Nimbus(
+                api,
+                offered[api_id(api)],
+                pre_digest="set_author" not in author_calls(),
+                with_vrf=api_id("VrfApi") in offered,
+            )
     return Aura() if api_id("AuraApi") in offered else Unsealed()
 
 

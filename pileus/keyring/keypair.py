@@ -1,6 +1,6 @@
-"""sr25519 keypairs from secret URIs, and signatures without randomness.
+"""sr25519 keypairs from secret URIs, signatures and VRF outputs without randomness.
 
-Follows schnorrkel 0.11 (`MiniSecretKey::expand` in Ed25519 mode, hard derivation, `sign`) and [sp-core]
+Follows schnorrkel 0.11 (`MiniSecretKey::expand` in Ed25519 mode, hard derivation, `sign`, `vrf_sign`) and [sp-core]
 (`sr25519`, `DeriveJunction`). One thing is different on purpose: the witness of a signature is a hash of
 the secret nonce and of the whole transcript, without fresh randomness, so that signing the same message
 twice gives the same bytes. For test keys only, see the package. Not modelled: mnemonic phrases, passwords,
@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from host_functions.errors import PileusError
 from pileus.keyring.merlin import Transcript
-from pileus.keyring.ristretto import L, compress, multiply_base
+from pileus.keyring.ristretto import L, compress, from_uniform_bytes, multiply, multiply_base
 from runtime.primitives.scale import string, u64
 
 DEV_MINI_SECRET: Final = bytes.fromhex("fac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e")
@@ -115,6 +115,24 @@ class Keypair:
         response = bytearray(((challenge * self._scalar + witness) % L).to_bytes(32, "little"))
         response[31] |= 0x80  # what tells a Schnorrkel signature from an Ed25519 one
         return commitment + bytes(response)
+
+    def vrf_sign(self, transcript: Transcript) -> tuple[bytes, bytes]:
+        """The VRF output of this key on a transcript (32 bytes), and the proof that it is (64 bytes)."""
+        named = transcript.clone()
+        named.append_message(b"vrf-nm-pk", self.public_key)
+        point = from_uniform_bytes(named.challenge_bytes(b"VRFHash", 64))
+        output = compress(multiply(self._scalar, point))
+        proof = Transcript(b"VRF")
+        proof.append_message(b"proto-name", b"DLEQProof")
+        proof.append_message(b"vrf:h", compress(point))
+        witness = self._witness(proof)
+        proof.append_message(b"vrf:R=g^r", compress(multiply_base(witness)))
+        proof.append_message(b"vrf:h^r", compress(multiply(witness, point)))
+        proof.append_message(b"vrf:pk", self.public_key)
+        proof.append_message(b"vrf:h^sk", output)
+        challenge = int.from_bytes(proof.challenge_bytes(b"prove", 64), "little") % L
+        response = (witness - challenge * self._scalar) % L
+        return output, challenge.to_bytes(32, "little") + response.to_bytes(32, "little")
 
     def _witness(self, transcript: Transcript) -> int:
         """The secret one-time scalar. Two messages never share one, or the secret key could be computed."""

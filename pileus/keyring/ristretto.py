@@ -1,8 +1,7 @@
-"""Ristretto255: multiples of the base point and their 32-byte encoding.
+"""Ristretto255: multiples of points, their 32-byte encoding, and points from hashes.
 
-Follows RFC 9496 (encoding) over the twisted Edwards curve of RFC 8032 (group law). Only what making
-keys and signatures needs; decoding points and general multiplication are not modelled. Nothing here runs in
-constant time.
+Follows RFC 9496 (encoding, derivation) over the twisted Edwards curve of RFC 8032 (group law). Only what making
+keys, signatures and VRF outputs needs; decoding points is not modelled. Nothing here runs in constant time.
 """
 
 from __future__ import annotations
@@ -77,6 +76,17 @@ def multiply_base(scalar: int) -> Point:
     return point
 
 
+def multiply(scalar: int, point: Point) -> Point:
+    """`scalar` times a point, for 0 <= scalar < L."""
+    step = _triple(point)
+    result = _IDENTITY
+    for position in range(scalar.bit_length() - 1, -1, -1):
+        result = _add(result, _triple(result))
+        if scalar >> position & 1:
+            result = _add(result, step)
+    return result
+
+
 def _inverse_sqrt(value: int) -> int:
     """The non-negative 1/sqrt(value), or 1/sqrt(i value) where value is no square; 0 for 0."""
     root = value * value % P * value % P
@@ -108,3 +118,38 @@ def compress(point: Point) -> bytes:
         y = -y
     s = den_inv * (z - y) % P
     return (P - s if s & 1 else s).to_bytes(32, "little")
+
+
+_ONE_MINUS_D_SQUARED: Final = (1 - D * D) % P
+_D_MINUS_ONE_SQUARED: Final = (D - 1) ** 2 % P
+_SQRT_A_D_MINUS_ONE: Final = 25063068953384623474111414158702152701244531502492656460079210482610430750235
+
+
+def from_uniform_bytes(data: bytes) -> Point:
+    """The point that 64 uniform bytes stand for: RFC 9496, section 4.3.4."""
+    first, second = (_map(int.from_bytes(half, "little") % (1 << 255) % P) for half in (data[:32], data[32:]))
+    return _add(first, _triple(second))
+
+
+def _map(t: int) -> Point:
+    r = SQRT_M1 * t * t % P
+    u = (r + 1) * _ONE_MINUS_D_SQUARED % P
+    v = (-1 - r * D) * (r + D) % P
+    was_square, s = _sqrt_ratio(u, v)
+    c = P - 1
+    if not was_square:
+        s = s * t % P
+        s = s if s & 1 else P - s  # minus the non-negative one
+        c = r
+    n = (c * (r - 1) * _D_MINUS_ONE_SQUARED - v) % P
+    w0, w1, w2, w3 = 2 * s * v % P, n * _SQRT_A_D_MINUS_ONE % P, (1 - s * s) % P, (1 + s * s) % P
+    return w0 * w3 % P, w2 * w1 % P, w1 * w3 % P, w0 * w2 % P
+
+
+def _sqrt_ratio(u: int, v: int) -> tuple[bool, int]:
+    """Whether u/v is a square, and the non-negative root of it, or of i u/v: RFC 9496, section 4.2."""
+    root = u * pow(v, 3, P) * pow(u * pow(v, 7, P), (P - 5) // 8, P) % P
+    check = v * root * root % P
+    if check in (-u % P, -u * SQRT_M1 % P):
+        root = root * SQRT_M1 % P
+    return check in (u, -u % P), P - root if root & 1 else root

@@ -58,6 +58,17 @@ def with_author(genesis: Storage, metadata: Metadata, public_key: bytes) -> Stor
     return Storage(top, genesis.children)
 
 
+def _with_keys(registration: bytes, value_type: str, metadata: Metadata, public_key: bytes) -> bytes:
+    """Later runtimes register the author's VRF key as well."""
+    try:
+        start, end = metadata.field_span(value_type, registration, "keys")
+    except ScaleError:
+        return registration
+    return (
+        registration[:start] + public_key + registration[end:] if end - start == AUTHOR_KEY else registration
+    )
+
+
 def with_balances(genesis: Storage, metadata: Metadata, balances: Mapping[bytes, int]) -> Storage:
     """``genesis`` with accounts that hold ``balances``, in the smallest unit, by account id.
 
@@ -95,7 +106,9 @@ def _with_nimbus_author(
     if not mapped:
         raise NoAuthorSlot(f"the genesis maps no author id to an account (AuthorMapping.{item})")
     old_id = mapped[0][-AUTHOR_KEY:]
-    registration = top.pop(mapped[0])
+    registration = _with_keys(
+        top.pop(mapped[0]), metadata.item("AuthorMapping", item).value_type, metadata, public_key
+    )
     top[metadata.storage_key("AuthorMapping", item, public_key)] = registration
     if metadata.has_item("AuthorMapping", "NimbusLookup"):
         lookup = metadata.storage_key("AuthorMapping", "NimbusLookup")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pileus.collator.consensus import Aura, ConsensusEngine, Nimbus, Unsealed, consensus_of
 from pileus.keyring import Keypair
-from runtime.primitives.digest import AURA, NIMBUS, Consensus, Other, PreRuntime, Seal
+from runtime.primitives.digest import AURA, NIMBUS, RANDOMNESS, Consensus, Other, PreRuntime, Seal
 from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.hashing import blake2_256, keccak_256
 from runtime.primitives.header import Header
@@ -66,7 +66,7 @@ def test_only_nimbus_looks_into_the_metadata() -> None:
 def test_exactly_one_authority_may_claim_a_slot(relay_slot: int, duration: int, authorities: int) -> None:
     keys = KEYS[:authorities]
     query = aura_query(duration, keys)
-    claims = [Aura().claim(query, PARENT, relay_slot, 1, key.public_key) for key in KEYS]
+    claims = [Aura().claim(query, PARENT, relay_slot, 1, key) for key in KEYS]
     (position,) = (at for at, claim in enumerate(claims) if claim is not None)
     slot = relay_slot * 6_000 // duration
     assert position == slot % authorities
@@ -80,14 +80,14 @@ def test_exactly_one_authority_may_claim_a_slot(relay_slot: int, duration: int, 
 def test_a_slot_is_used_once() -> None:
     """Two relay slots lie in one slot of twelve seconds; the second gives no block."""
     query = aura_query(12_000, KEYS[:1])
-    claim = Aura().claim(query, PARENT, 100, 1, KEYS[0].public_key)
+    claim = Aura().claim(query, PARENT, 100, 1, KEYS[0])
     assert claim is not None
     child = replace(PARENT, number=8, digest=claim.pre_digest)
-    assert Aura().claim(query, child, 101, 2, KEYS[0].public_key) is None
-    assert Aura().claim(query, child, 99, 2, KEYS[0].public_key) is None
-    assert Aura().claim(query, child, 102, 2, KEYS[0].public_key) is not None
+    assert Aura().claim(query, child, 101, 2, KEYS[0]) is None
+    assert Aura().claim(query, child, 99, 2, KEYS[0]) is None
+    assert Aura().claim(query, child, 102, 2, KEYS[0]) is not None
     nobody = query_of({"AuraApi_slot_duration": u64.encode(12_000), "AuraApi_authorities": b"\x00"})
-    assert Aura().claim(nobody, PARENT, 100, 1, KEYS[0].public_key) is None
+    assert Aura().claim(nobody, PARENT, 100, 1, KEYS[0]) is None
 
 
 def aura_block(key: Keypair, slot: int) -> Header:
@@ -147,13 +147,13 @@ def test_nimbus_asks_the_author_filter(api: str, number: int, asked: bytes, admi
         questions.append((entry_point, argument))
         return boolean.encode(admitted)
 
-    claim = Nimbus(api, number, pre_digest=True).claim(query, PARENT, 100, 5, KEYS[0].public_key)
+    claim = Nimbus(api, number, pre_digest=True).claim(query, PARENT, 100, 5, KEYS[0])
     assert questions == [(f"{api}_can_author", asked)]
     assert (claim is not None) == admitted
     if claim is not None:
         assert claim.pre_digest == (PreRuntime(NIMBUS, KEYS[0].public_key),)
         assert claim.inherents == {NIMBUS_INHERENT: KEYS[0].public_key}
-        older = Nimbus(api, number, pre_digest=False).claim(query, PARENT, 100, 5, KEYS[0].public_key)
+        older = Nimbus(api, number, pre_digest=False).claim(query, PARENT, 100, 5, KEYS[0])
         assert older == replace(claim, pre_digest=())
 
 
@@ -175,6 +175,26 @@ def test_a_nimbus_seal_is_of_the_author_whom_the_header_names(
     short = replace(PARENT, digest=(item(NIMBUS, KEYS[0].public_key[:-1]),))
     with pytest.raises(InvalidBlock, match="Invalid nimbus seal"):
         engine.unseal(nothing, engine.seal(short, KEYS[0], blake2_256), blake2_256)
+
+
+def test_an_author_gives_randomness_where_the_runtime_gathers_it() -> None:
+    """One output for each last output, the same for the same; none before there is a last one."""
+    engine = consensus_of(version(NimbusApi=1, VrfApi=1), lambda: ())
+
+    def claimed(last: bytes) -> tuple[object, ...]:
+        answers = {"NimbusApi_can_author": b"\x01", "VrfApi_get_last_vrf_output": last}
+        claim = engine.claim(query_of(answers), PARENT, 100, 5, KEYS[0])
+        assert claim is not None
+        return claim.pre_digest
+
+    author = PreRuntime(NIMBUS, KEYS[0].public_key)
+    assert claimed(b"\x00") == (author,)
+    first, item = claimed(b"\x01" + bytes(32))
+    assert first == author
+    assert isinstance(item, PreRuntime)
+    assert (item.engine, len(item.data)) == (RANDOMNESS, 96)
+    assert claimed(b"\x01" + bytes(32)) == (author, item)
+    assert claimed(b"\x01" + bytes(31) + b"\x01") != (author, item)
 
 
 def test_nobody_signs_where_nobody_must() -> None:
