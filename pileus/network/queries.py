@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pileus.metadata import Metadata
 from pileus.network.topology import QuerySection, TopologyError
 from runtime.pallets.lookout import Seen
-from runtime.pallets.state_query.pallet import QueryAnswered, QueryOpened
+from runtime.pallets.state_query.events import QueryAnswered, QueryOpened
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.relay_keys import storage_prefix
 from runtime.support.construct import EventRecord

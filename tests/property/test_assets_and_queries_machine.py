@@ -25,7 +25,7 @@ from pileus.testing.conservation import check_conservation, read_book
 from pileus.testing.lab import ALICE, SLOT, Action, Lab, LabBlock, LabRelayBlock
 from runtime.chains import demo
 from runtime.pallets.lookout import NAME, Seen
-from runtime.pallets.state_query.pallet import AnswerRefused, QueryAnswered, QueryExpired
+from runtime.pallets.state_query.events import AnswerRefused, QueryAnswered, QueryExpired
 from runtime.pallets.state_query.types import VERSION, AnswerItem, Keys, Page, QueryInherent, Question
 from runtime.primitives import relay_keys
 from runtime.primitives.header import Header

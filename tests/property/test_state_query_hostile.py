@@ -20,7 +20,8 @@ from host_functions.state_machine.externalities import Externalities
 from host_functions.state_machine.genesis import Storage, build_state
 from runtime.chains import demo
 from runtime.pallets.lookout import NAME, Seen
-from runtime.pallets.state_query.pallet import ASK_WEIGHT, AnswerRefused
+from runtime.pallets.state_query.events import AnswerRefused
+from runtime.pallets.state_query.pallet import ASK_WEIGHT
 from runtime.pallets.state_query.types import VERSION, AnswerItem, Keys, Page, Query, QueryInherent, Question
 from runtime.pallets.state_query.verify import Refusal
 from runtime.pallets.system import ApplyExtrinsic

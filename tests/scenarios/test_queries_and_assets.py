@@ -22,7 +22,7 @@ from runtime.pallets.assets import TransferReceived, TransferSettled
 from runtime.pallets.lookout import NAME, Seen
 from runtime.pallets.state_messaging.events import MessageConsumed
 from runtime.pallets.state_messaging.lanes import Outcome
-from runtime.pallets.state_query.pallet import AnswerRefused, QueryAnswered, QueryExpired
+from runtime.pallets.state_query.events import AnswerRefused, QueryAnswered, QueryExpired
 from runtime.pallets.state_query.types import VERSION, AnswerItem, Keys, Page, QueryInherent, Question
 from runtime.pallets.state_query.verify import Refusal
 from runtime.primitives import relay_keys

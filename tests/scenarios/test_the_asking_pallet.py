@@ -14,7 +14,7 @@ from host_functions.interfaces import storage
 from pileus.collator.query_source import SiblingQuerySource
 from pileus.testing.lab import ALICE, Action, Lab, LabBlock
 from runtime.chains import demo
-from runtime.pallets.state_query.pallet import QueryAnswered
+from runtime.pallets.state_query.events import QueryAnswered
 from runtime.pallets.state_query.types import VERSION, QueryInherent
 from runtime.primitives.header import Header
 from runtime.primitives.relay_keys import storage_prefix

@@ -21,17 +21,10 @@ from host_functions.state_machine.externalities import Externalities
 from host_functions.state_machine.genesis import Storage, build_state
 from runtime.chains import demo
 from runtime.pallets.lookout import NAME, Seen
+from runtime.pallets.state_query.events import AnswerRefused, QueryAnswered, QueryExpired, QueryOpened
 from runtime.pallets.state_query.handler import Answered, QueryHandler
 from runtime.pallets.state_query.limits import DEFAULT_QUERY_LIMITS
-from runtime.pallets.state_query.pallet import (
-    ASK_WEIGHT,
-    POT,
-    AnswerRefused,
-    QueryAnswered,
-    QueryExpired,
-    QueryOpened,
-    StateQuery,
-)
+from runtime.pallets.state_query.pallet import ASK_WEIGHT, POT, StateQuery
 from runtime.pallets.state_query.types import (
     VERSION,
     AnswerItem,

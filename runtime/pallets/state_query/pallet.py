@@ -20,15 +20,21 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from runtime.pallets.balances import Balances
 from runtime.pallets.parachain_info import ParachainInfo
 from runtime.pallets.parachain_system import ParachainSystem
 from runtime.pallets.state_messaging.weights import DEFAULT_FEES, PATH, ItemFees
 from runtime.pallets.state_query import verify
+from runtime.pallets.state_query.events import (
+    AnswerRefused,
+    QueryAnswered,
+    QueryEvent,
+    QueryExpired,
+    QueryOpened,
+)
 from runtime.pallets.state_query.handler import Answered, QueryHandler
 from runtime.pallets.state_query.limits import DEFAULT_QUERY_LIMITS, QueryLimits
 from runtime.pallets.state_query.types import (
@@ -36,7 +42,6 @@ from runtime.pallets.state_query.types import (
     MAX_ASKER_LENGTH,
     VERSION,
     AnswerItem,
-    AskerName,
     Keys,
     KeysAnswer,
     PageAnswer,
@@ -50,13 +55,7 @@ from runtime.primitives.errors import InvalidBlock, ScaleError
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.inherent import STATE_QUERY, InherentData
 from runtime.primitives.scale import (
-    H256,
-    U8,
-    U32,
-    U64,
-    Bool,
     Codec,
-    Variant,
     boolean,
     byte_vec,
     tuple_of,
@@ -100,51 +99,6 @@ class HeadMemory(Protocol):
         """Something was consumed under this head."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueryOpened(Variant):
-    """A pallet asked."""
-
-    index: ClassVar[int] = 0
-    id: U64
-    asker: AskerName
-    source: U32 | None
-    at: U32 | None
-
-
-@dataclass(frozen=True, slots=True)
-class QueryAnswered(Variant):
-    """An answer was proven and handed over; the query is closed."""
-
-    index: ClassVar[int] = 1
-    id: U64
-    head: H256 | None
-    """Hash of the sibling's head."""
-    present: U32
-    """Entries found."""
-    absent: U32
-    """Keys shown to have no value."""
-    handled: Bool
-    """Whether the asker's handler succeeded."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueryExpired(Variant):
-    """Nobody answered in time; the query is closed."""
-
-    index: ClassVar[int] = 2
-    id: U64
-    handled: Bool
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerRefused(Variant):
-    """An answer was refused and changed nothing. ``reason`` is a `verify.Refusal`."""
-
-    index: ClassVar[int] = 3
-    id: U64
-    reason: U8
-
-
 class StateQuery(Pallet):
     """Questions to other chains' states."""
 
@@ -155,7 +109,7 @@ class StateQuery(Pallet):
     OpenByAsker = StorageMap(twox_64_concat, byte_vec, u32, default=0)
     DidAnswer = StorageValue(boolean)
 
-    Event = QueryOpened | QueryAnswered | QueryExpired | AnswerRefused
+    Event = QueryEvent
 
     class Error(enum.IntEnum):
         """Why `ask` refuses."""
