@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from host_functions.executor import Runtime
 from pov_validator.erasure import ErasureChunk, erasure_root, obtain_chunks
+from pov_validator.pvf import ExecKind, PvfRuntime
 from pov_validator.relay_source import RelayStateSource
 from pov_validator.roles.judgement import Judgement, Role, Watching, relay_proof_bytes
 from pov_validator.roles.recovery import BadEncoding, Unavailable, recover
@@ -194,12 +195,16 @@ def _judge(
     registered_code_hash: bytes | None,
 ) -> Judgement:
     watching = Watching(relay_state)
+    runtime = codes.get(receipt.descriptor.validation_code_hash)
+    if role is not Role.BACKER and isinstance(runtime, PvfRuntime):
+        # More time than a backer has, and a second try: to be slow must not look like being invalid.
+        runtime = runtime.as_kind(ExecKind.APPROVAL)
     verdict = validate_candidate(
         receipt.descriptor,
         receipt.commitments_hash,
         available.pov,
         available.validation_data,
-        codes.get(receipt.descriptor.validation_code_hash),
+        runtime,
         watching,
         registered_code_hash=registered_code_hash,
     )

@@ -25,6 +25,7 @@ from pov_validator.erasure import (
 )
 from pov_validator.erasure.code import CodeParams, decode, encode
 from pov_validator.erasure.field import lanes_of_one, multiply, scale
+from pov_validator.roles import Unavailable, recover
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import AvailableData, PersistedValidationData, PoV
 
@@ -233,3 +234,25 @@ def test_nothing_cannot_be_encoded() -> None:
     with pytest.raises(ErasureError) as caught:
         encode(b"", CodeParams.of(2))
     assert caught.value.fault is ErasureFault.BAD_PAYLOAD
+
+
+@given(
+    st.integers(-1, 1 << 33), st.binary(max_size=8), st.lists(st.binary(max_size=60), max_size=4), st.data()
+)
+def test_whatever_is_handed_out_is_a_chunk_or_is_not(
+    index: int, chunk: bytes, proof: list[bytes], data: st.DataObject
+) -> None:
+    """Nothing raises, and nothing made up belongs to a root that commits to something else."""
+    root, chunks = erasure_chunks(obtain_chunks(7, AvailableData(PoV(b"pov"), PVD)))
+    mixed = [*proof, *data.draw(st.lists(st.sampled_from(chunks[0].proof + chunks[5].proof), max_size=3))]
+    made_up = ErasureChunk(index, chunk, tuple(mixed))
+    assert not made_up.belongs_to(root)
+    assert recovered(root, [made_up, *chunks[4:]]) == AvailableData(PoV(b"pov"), PVD)
+    assert recovered(root, [made_up, *chunks[5:]]) is None
+
+
+def recovered(root: bytes, chunks: list[ErasureChunk]) -> AvailableData | None:
+    try:
+        return recover(root, 7, chunks)
+    except Unavailable:
+        return None

@@ -24,6 +24,7 @@ from pov_validator import (
     Valid,
 )
 from pov_validator.erasure import ErasureChunk, erasure_chunks, obtain_chunks
+from pov_validator.pvf import ExecKind, PvfRuntime
 from pov_validator.roles import (
     Judgement,
     Recovery,
@@ -358,3 +359,25 @@ def test_a_full_node_finds_a_bad_block() -> None:
 
     judgement = judge_as_full_node(block_with(None), None, refuse, OwnState(FULL))
     assert reason(judgement) is InvalidReason.EXECUTION_ERROR
+
+
+def test_a_backer_is_in_a_hurry_and_the_others_are_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In worker processes the later roles have the longer deadline, and a second try."""
+    kinds: list[ExecKind] = []
+
+    def call(self: PvfRuntime, entry_point: str, argument: bytes, context: HostContext) -> bytes:
+        kinds.append(self.kind)
+        return Reading().call(entry_point, argument, context)
+
+    monkeypatch.setattr(PvfRuntime, "call", call)
+    codes = {Reading.code_hash: PvfRuntime(Reading.code)}
+    receipt = candidate(b"plain")
+    judged = [
+        judge_as_backer(receipt, PoV(b"plain"), PVD, codes, OwnState(FULL), FACTS),
+        *(
+            judge(receipt.to_plain(), Recovery(VALIDATORS, chunks_of(b"plain")), codes, OwnState(FULL))
+            for judge in (judge_as_approval_checker, judge_as_dispute_participant)
+        ),
+    ]
+    assert all(isinstance(judgement.verdict, Valid) for judgement in judged)
+    assert kinds == [ExecKind.BACKING, ExecKind.APPROVAL, ExecKind.APPROVAL]
