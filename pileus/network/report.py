@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pileus.collator import Collation
 from pileus.network.messages import MessageId
 from pileus.network.queries import Answer
+from pileus.network.topology import RelayStateMode
 from pileus.network.transfers import Movement
 from pileus.relay_chain.backing import BackingOutcome, Validator
 from pileus.relay_chain.block import RelayBlock
@@ -89,6 +90,8 @@ class CandidateReport:
     failed_calls: int
     """Its extrinsics whose call failed; they are in the block all the same."""
     parts: PovParts
+    relay_state: RelayStateMode = "own"
+    """Where its backers took relay state from."""
 
     @property
     def label(self) -> str:

@@ -247,6 +247,7 @@ class Network:
             tuple(proven),
             sum(result != CALL_SUCCEEDED for result in collation.proposal.dispatch_results),
             pov_parts(collation.block_data, collation.pov),
+            self.relay_state,
         )
 
     def _cross_checks(self, outcome: BackingOutcome) -> tuple[tuple[Validator, Verdict], ...]:

@@ -41,6 +41,13 @@ _WORDS: Mapping[Outcome, str] = {
 """What a sender is told of its messages."""
 
 
+_SOURCES: Mapping[str, str] = {
+    "own": "by own state",
+    "carried": "by carried proof",
+    "fallback": "by own state, else the proof",
+}
+
+
 def slot_lines(report: SlotReport) -> Iterator[Text]:
     """The lines about one relay block."""
     block = report.block
@@ -70,14 +77,12 @@ def slot_lines(report: SlotReport) -> Iterator[Text]:
     for candidate in report.candidates:
         yield from _candidate_lines(candidate)
     for checked in report.approvals:
-        checkers = ", ".join(
-            f"{index} {_MARKS[type(judgement.verdict)][0]}" for index, judgement in checked.judgements
-        )
         state, style = ("approved", "") if checked.approved else ("not approved", "bold red")
         yield Text.assemble(
-            f"  checked   0x{checked.candidate.hex()[:8]}…  ",
+            f"  checked   {checked.para_id}  ",
             (state, style),
-            f"  validators {checkers or 'none'}",
+            "  ",
+            *_verdicts([(who, judgement.verdict) for who, judgement in checked.by_name()]),
         )
     for problem in report.problems:
         yield Text.assemble("  problem   ", (problem, "yellow"))
@@ -105,11 +110,12 @@ def _candidate_lines(candidate: CandidateReport) -> Iterator[Text]:
         (f"{state} {votes}/{len(verdicts)}", style),
         *_messages("proves", candidate.proven),
     )
+    how = _SOURCES[candidate.relay_state]
+    yield Text.assemble(f"            {how}: ", *_verdicts(verdicts))
     if candidate.cross_checks:
-        yield Text.assemble("            by carried proof: ", *_verdicts(verdicts))
-        yield Text.assemble("            by own state:     ", *_verdicts(candidate.cross_checks))
-    else:
-        yield Text.assemble("            by own state: ", *_verdicts(verdicts))
+        yield Text.assemble(
+            f"            {'by own state: ':{len(how) + 2}}", *_verdicts(candidate.cross_checks)
+        )
     for validator, verdict in (*verdicts, *candidate.cross_checks):
         if isinstance(verdict, Invalid | Abstain):
             yield Text(f"            {validator.name}: {verdict.reason.value}: {verdict.detail}")

@@ -64,9 +64,24 @@ class ApprovalReport:
     block: RelayBlock
     judgements: tuple[tuple[int, Judgement], ...]
     """What the checkers found, by index in the session, in the order in which they were wanted."""
+    validators: tuple[Validator, ...]
+    """The session's."""
     approved: bool
     dispute: DisputeReport | None
     """The dispute that a checker started."""
+
+    @property
+    def para_id(self) -> int:
+        """Whose candidate it is."""
+        return next(
+            included.descriptor.para_id
+            for included in self.block.included
+            if included.hash() == self.candidate
+        )
+
+    def by_name(self) -> tuple[tuple[Validator, Judgement], ...]:
+        """The checkers with what they found."""
+        return tuple((self.validators[index], judgement) for index, judgement in self.judgements)
 
 
 def sign_vote(
@@ -101,10 +116,10 @@ def check_approval(
         judgements.append((index, judgement))
         if isinstance(judgement.verdict, Invalid):
             dispute = hold_dispute(chain, candidate, source_of, {index: judgement})
-            return ApprovalReport(candidate, block, tuple(judgements), False, dispute)
+            return ApprovalReport(candidate, block, tuple(judgements), session.validators, False, dispute)
         (approval.no_shows if isinstance(judgement.verdict, Abstain) else approval.approved_by).add(index)
     chain.advance_finality()
-    return ApprovalReport(candidate, block, tuple(judgements), approval.is_approved, None)
+    return ApprovalReport(candidate, block, tuple(judgements), session.validators, approval.is_approved, None)
 
 
 def hold_dispute(
