@@ -22,7 +22,7 @@ from runtime.pallets.assets import TransferReceived, TransferSettled
 from runtime.pallets.lookout import NAME, Seen
 from runtime.pallets.state_messaging.events import MessageConsumed
 from runtime.pallets.state_messaging.lanes import Outcome
-from runtime.pallets.state_query.events import AnswerRefused, QueryAnswered, QueryExpired
+from runtime.pallets.state_query.events import AnswerRefused, HeadNoted, QueryAnswered, QueryExpired
 from runtime.pallets.state_query.types import VERSION, AnswerItem, Keys, Page, QueryInherent, Question
 from runtime.pallets.state_query.verify import Refusal
 from runtime.primitives import relay_keys
@@ -312,6 +312,42 @@ def test_48_a_proof_survives_the_siblings_next_blocks() -> None:
     lab.step({B: [lambda: queries.ask(NAME, A, Keys((NUMBER,)), at=2)]}, only=[B])
     again = replace(item, id=2, head=RememberedHead(cited.hash()))
     assert seen(lab.build(B, [inherent(again)])) == [{NUMBER: u32.encode(2)}]
+
+
+def test_47_what_a_relayer_prepares_stays_good_while_the_sibling_goes_on() -> None:
+    """Answers, and messages as well, against a head that was noted: the sibling has moved on when they come in."""
+    lab = Lab((A, B))
+    lab.step({A: [lab.send(B, payload=b"for a relayer")]})
+
+    def block_of_b(*actions: Action) -> LabBlock:
+        """Without what B's own collator would bring."""
+        built = lab.build(B, actions, items=())
+        lab.relay.include({B: built.header})
+        return built
+
+    block_of_b(look(NUMBER))
+    fresh = Header.decode(lab.relay.best.heads[A])
+    noted = block_of_b(lambda: queries.note_head(SOMEBODY, A))
+    assert noted.of(HeadNoted) == [HeadNoted(A, fresh.number, fresh.hash())]
+    (answer,) = items_for(lab, B)
+    prepared = lab.item(A, B, lab.batch(A, B, 1, 1), head=fresh, reference=RememberedHead(fresh.hash()))
+    for _ in range(3):
+        lab.step(only=[A])
+    late = replace(answer, head=RememberedHead(fresh.hash()))
+    block = lab.build(
+        B,
+        [
+            lambda: queries.submit_answer(SOMEBODY, answer),
+            lambda: queries.submit_answer(SOMEBODY, late),
+            lambda: demo.state_messaging.submit(SOMEBODY, prepared),
+            lambda: queries.note_head(SOMEBODY, HEADLESS),
+        ],
+        items=(),
+    )
+    assert refusals(block) == [Refusal.HEAD_HEAD_MISMATCH]
+    assert seen(block) == [{NUMBER: u32.encode(fresh.number)}]
+    assert [e.nonce for e in block.of(MessageConsumed) if isinstance(e, MessageConsumed)] == [1]
+    assert isinstance(block.results[3], ModuleError)
 
 
 def test_52_pages_of_a_long_map_within_the_limits() -> None:

@@ -662,6 +662,31 @@ def test_one_query_inherent_in_a_block() -> None:
             queries.answer(ALICE, QueryInherent(VERSION, ()))
 
 
+# Paid extrinsics, as the executive admits them.
+
+
+def test_extrinsics_are_paid_before_the_work_and_whatever_comes_of_it() -> None:
+    calls = [
+        queries.call_of(queries.submit_answer, replace(ITEM, nodes=())),
+        queries.call_of(queries.submit_answer, ITEM),
+        queries.call_of(queries.note_head, SIBLING),
+        queries.call_of(queries.note_head, STRANGER),
+    ]
+    with asking():
+        look(b"counter")
+        results = []
+        for call in calls:
+            before = balances.free_balance(WHO)
+            assert call.function.fee is not None
+            fee = call.function.fee(*call.arguments)
+            demo.RUNTIME.executive._charge(WHO, fee)
+            error = demo.pallets.dispatch(call, ALICE)
+            results.append((error is None, before - balances.free_balance(WHO) - fee))
+        # The second one gave the deposit back.
+        assert results == [(True, 0), (True, -demo.QUERY_DEPOSIT), (True, 0), (False, 0)]
+        assert demo.state_messaging.remembered_head(SIBLING, sibling().newest.hash()) is not None
+
+
 # Weight.
 
 

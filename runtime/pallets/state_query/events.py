@@ -54,4 +54,14 @@ class AnswerRefused(Variant):
     reason: U8
 
 
-QueryEvent: TypeAlias = QueryOpened | QueryAnswered | QueryExpired | AnswerRefused
+@dataclass(frozen=True, slots=True)
+class HeadNoted(Variant):
+    """A sibling's newest head is remembered."""
+
+    index: ClassVar[int] = 4
+    source: U32
+    number: U32
+    hash: H256
+
+
+QueryEvent: TypeAlias = QueryOpened | QueryAnswered | QueryExpired | AnswerRefused | HeadNoted

@@ -30,6 +30,7 @@ from runtime.pallets.state_messaging.weights import DEFAULT_FEES, PATH, ItemFees
 from runtime.pallets.state_query import verify
 from runtime.pallets.state_query.events import (
     AnswerRefused,
+    HeadNoted,
     QueryAnswered,
     QueryEvent,
     QueryExpired,
@@ -53,8 +54,10 @@ from runtime.pallets.state_query.verify import Refusal, Refused
 from runtime.pallets.system import System
 from runtime.primitives.errors import InvalidBlock, ScaleError
 from runtime.primitives.hashing import twox_64_concat
+from runtime.primitives.header import Header
 from runtime.primitives.inherent import STATE_QUERY, InherentData
 from runtime.primitives.scale import (
+    U32,
     Codec,
     boolean,
     byte_vec,
@@ -85,6 +88,8 @@ ASK_WEIGHT = Weight(150_000_000, 10 * PATH + MAX_HEAD_BYTES)
 """Most that `StateQuery.ask` costs: the sibling's head, the list of open queries, a new entry, and two accounts for the
 deposit. A call that asks once declares it.
 """
+
+NOTE_HEAD_WEIGHT = Weight(80_000_000, 6 * PATH + MAX_HEAD_BYTES)
 
 _open_list: Codec[tuple[tuple[int, int], ...]] = vec(tuple_of(u64, u32))
 
@@ -230,15 +235,18 @@ class StateQuery(Pallet):
             return 0
         if source == self.parachain_info.ParachainId.get():
             raise self.fail(self.Error.SourceIsSelf)
-        try:
-            newest = sibling_head(source)
-        except ScaleError:
-            newest = None
+        newest = self._newest(source)
         if newest is None:
             raise self.fail(self.Error.UnknownSource)
         if at is not None and newest.number - at > self.limits.ancestry.max_age:
             raise self.fail(self.Error.HeightTooOld)
         return newest.number
+
+    def _newest(self, source: int) -> Header | None:
+        try:
+            return sibling_head(source)
+        except ScaleError:
+            return None
 
     # Answers.
 
@@ -271,6 +279,25 @@ class StateQuery(Pallet):
         """
         ensure_signed(origin)
         self._take(item)
+
+    @call(2, weight=NOTE_HEAD_WEIGHT, fee="note_head_fee")
+    def note_head(self, origin: Origin, source: U32) -> None:
+        """Remember the sibling's newest included head, so that proofs against it stay good for a while.
+
+        For relayers: they cannot know which head will be the newest when their extrinsic is in a block, so they have
+        this one remembered first and then cite it. Messages and EVM logs can be proven under it as well.
+        """
+        ensure_signed(origin)
+        newest = self._newest(source)
+        if newest is None or self.heads is None:
+            raise self.fail(self.Error.UnknownSource)
+        head = SiblingHead.of(newest)
+        self.heads.note_head_used(source, head)
+        self.deposit_event(HeadNoted(source, head.number, head.hash))
+
+    def note_head_fee(self, source: int) -> int:
+        """What `note_head` costs, in the native token's smallest unit."""
+        return self.fees.of(NOTE_HEAD_WEIGHT)
 
     def item_weight(self, item: AnswerItem) -> Weight:
         """Most that one answer costs, its handler included: from the item alone, charged before it is looked at."""
