@@ -14,7 +14,7 @@ import pytest
 
 from host_functions.errors import ContextDivergence, SandboxError, StateUnavailable
 from host_functions.executor import NativeRuntime
-from host_functions.executor.wasm import CompileCache
+from host_functions.executor.wasm import CompileCache, version_reader
 from host_functions.state_machine import Storage
 from pileus.chain_spec import parse_runtime_file
 from pileus.collator import Collation, Collator, ParachainNode
@@ -28,6 +28,7 @@ from pileus.relay_chain.real import (
     RealRelayChainInterface,
     UnsuitableRelayChain,
 )
+from pileus.relay_chain.real.authoring import check_block
 from pileus.relay_chain.real.chain import NotScheduled
 from pileus.relay_chain.real.genesis import (
     SESSION_QUEUED_KEYS,
@@ -263,7 +264,8 @@ def test_a_block_that_executes_differently_is_a_divergence(shared: Running) -> N
     parent = chain.best
     built = chain.build_block(parent=parent.hash)
     header = built.block.header
-    chain._check(parent, chain.runtime(parent), Block(header, built.extrinsics))
+    runtime, version_of = chain.runtime(parent), version_reader(CompileCache.default())
+    check_block(chain.database, parent, runtime, Block(header, built.extrinsics), version_of=version_of)
     for wrong in (
         replace(header, state_root=bytes(32)),
         replace(header, extrinsics_root=bytes(32)),
@@ -271,7 +273,9 @@ def test_a_block_that_executes_differently_is_a_divergence(shared: Running) -> N
         replace(header, digest=()),
     ):
         with pytest.raises(ContextDivergence, match="authoring and Core_execute_block disagree"):
-            chain._check(parent, chain.runtime(parent), Block(wrong, built.extrinsics))
+            check_block(
+                chain.database, parent, runtime, Block(wrong, built.extrinsics), version_of=version_of
+            )
 
 
 # -- the interface -----------------------------------------------------------------------------------------

@@ -14,23 +14,23 @@ of validators whose keys we lack, forks of finality, disputes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from host_functions.contexts import AuthoringContext, ImportContext, OffchainContext
-from host_functions.contexts.families import LogLine
-from host_functions.errors import ContextDivergence, PileusError, SandboxError, StateUnavailable
+from host_functions.contexts import OffchainContext
+from host_functions.errors import PileusError, StateUnavailable
 from host_functions.executor import Runtime
 from host_functions.executor.wasm import CompileCache, WasmRuntime
 from host_functions.executor.wasm.runtime import version_reader
-from host_functions.state_machine import Externalities, FullBackend, Storage, build_state
-from pileus.block_builder import Proposal, RefusedExtrinsic, propose
+from host_functions.state_machine import FullBackend, Storage, build_state
+from pileus.block_builder import Proposal
 from pileus.keyring import Keypair
 from pileus.metadata import Metadata
 from pileus.relay_chain.backing import BackingOutcome, Validator, back_candidate
-from pileus.relay_chain.block import RelayBlock, SecondaryPlainPreDigest
-from pileus.relay_chain.chain import BuiltBlock, UnknownRelayBlock
+from pileus.relay_chain.block import RelayBlock
+from pileus.relay_chain.chain import UnknownRelayBlock
 from pileus.relay_chain.interface import Collation
+from pileus.relay_chain.real.authoring import AuthoredBlock, author_block, check_block, layout_of
 from pileus.relay_chain.real.codes import ValidationCodes
 from pileus.relay_chain.real.coretime import core_entries, sells_coretime
 from pileus.relay_chain.real.diagnosis import explain_drop
@@ -42,7 +42,6 @@ from pileus.relay_chain.real.genesis import (
 from pileus.relay_chain.real.inherent import (
     ParachainsInherentData,
     SignedBitfield,
-    relay_inherent_data,
     sign_bitfield,
 )
 from pileus.relay_chain.real.parachain_host import (
@@ -58,32 +57,23 @@ from pileus.relay_chain.statements import BackedCandidate, SigningContext
 from pileus.relay_chain.storage import RelayState
 from pov_validator.pvf import PvfHost
 from runtime.primitives import relay_keys
-from runtime.primitives.block import Block
-from runtime.primitives.digest import BABE, PreRuntime
-from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import EMPTY_HASH, Header
 from runtime.primitives.parachain import CommittedCandidateReceipt
-from runtime.primitives.scale import byte_vec, h256, tuple_of, u64, vec
-from runtime.trie.layout import BLAKE2B_256, Layout
+from runtime.primitives.scale import byte_vec, tuple_of, u64
+from runtime.trie.layout import Layout
 
 __all__ = ["AuthoredBlock", "NotScheduled", "RealRelayChain", "RealRelayChainConfig"]
 
 CODE: Final = b":code"
 NEEDED: Final = ("BabeApi_configuration", "ParachainHost_validators", "ParachainHost_availability_cores")
 """Without these a runtime is no relay chain that we can author on."""
-UNLIMITED: Final = 1 << 62
-"""A relay block has no proof of validity, so nothing limits its size but the runtime's weights."""
-DEBUG: Final = 4
-"""``ext_logging_max_level``: the inclusion pallet says at this level why it leaves a candidate out."""
 CORE_INDEX_BITS: Final = 8
 CANDIDATE_SLOTS: Final = 3
 """Slots that a candidate needs to itself: it is backed in the next one and included in the one after; the session
 changes with the end of the block that begins the epoch."""
 BABE_GENESIS_SLOT: Final = relay_keys.storage_prefix("Babe", "GenesisSlot")
 """u64: the slot of block 1."""
-
-_authorities = vec(tuple_of(h256, u64))
 
 
 class NotScheduled(PileusError):
@@ -106,19 +96,6 @@ class RealRelayChainConfig:
     """States of this many finalized blocks are kept."""
     scheduling_blocks: int = 60
     """Blocks within which every para must be scheduled; skipped slots are none."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuthoredBlock(BuiltBlock):
-    """A new block with its body, and what was offered for it that it does not contain."""
-
-    extrinsics: tuple[bytes, ...] = ()
-    """The body, inherents first."""
-    dispatch_results: tuple[bytes, ...] = ()
-    """SCALE ``ApplyExtrinsicResult`` of each."""
-    refused_extrinsics: tuple[RefusedExtrinsic, ...] = ()
-    log: tuple[LogLine, ...] = field(default=(), repr=False)
-    """What the runtime said while the block was authored."""
 
 
 class RealRelayChain:
@@ -157,7 +134,7 @@ class RealRelayChain:
         missing = [name for name in NEEDED if name not in runtime.blob.entry_points]
         if missing:
             raise UnsuitableRelayChain(f"the runtime is no relay chain's: it does not export {missing[0]}")
-        layout = Layout(BLAKE2B_256, runtime.version.state_version)
+        layout = layout_of(runtime)
         prepared = relay_genesis(storage, keypairs, paras)
         prepared = self._with_cores(runtime, prepared, [para.para_id for para in paras], layout)
         root, nodes = build_state(prepared, layout)
@@ -257,13 +234,22 @@ class RealRelayChain:
         return self._is_scheduled(para_id, block) and self.slots_to_next_epoch(block) > CANDIDATE_SLOTS
 
     def group_of(self, core: int, block: RelayBlock) -> tuple[Validator, ...]:
-        """The validators who back candidates on `core` that are built on `block`."""
+        """The validators who back candidates on `core` that are built on `block`. Raises `UnsuitableRelayChain`."""
         host = self.host(block)
         groups, rotation = host.validator_groups()
+        validators = self._session_validators(host)
+        group = rotation.group_of_core(core, len(groups)) if groups else 0
+        if group >= len(groups) or any(member >= len(validators) for member in groups[group]):
+            raise UnsuitableRelayChain(f"the runtime names no validators of its session for core {core}")
+        return tuple(validators[member] for member in groups[group])
+
+    def _session_validators(self, host: ParachainHost) -> tuple[Validator, ...]:
+        """All of the session, in order. Raises `UnsuitableRelayChain` for one whose key we do not have."""
         keys = host.validators()
-        return tuple(
-            self._by_key[keys[member]] for member in groups[rotation.group_of_core(core, len(groups))]
-        )
+        strange = [key for key in keys if key not in self._by_key]
+        if strange:
+            raise UnsuitableRelayChain(f"the session has a validator that is not ours: 0x{strange[0].hex()}")
+        return tuple(self._by_key[key] for key in keys)
 
     def signing_context(self, block: RelayBlock) -> SigningContext:
         """What statements about candidates built on `block`, and bitfields on it, are bound to."""
@@ -317,8 +303,17 @@ class RealRelayChain:
         inherent = ParachainsInherentData(
             self._bitfields(parent_block), tuple(candidates), (), parent_block.header
         )
-        proposal, log = self._author(parent_block, slot, runtime, inherent, extrinsics)
-        self._check(parent_block, runtime, proposal.block)
+        proposal, log = author_block(
+            self.database,
+            parent_block,
+            slot,
+            runtime,
+            inherent,
+            extrinsics,
+            slot_duration=self.slot_duration,
+            version_of=self._version_of,
+        )
+        check_block(self.database, parent_block, runtime, proposal.block, version_of=self._version_of)
         block = self._import(parent_block, slot, runtime, proposal, candidates)
         taken = set(block.backed)
         refused = tuple(
@@ -375,46 +370,9 @@ class RealRelayChain:
             return ()
         context = self.signing_context(parent)
         return tuple(
-            sign_bitfield(bits, index, self._by_key[key].keypair, context)
-            for index, key in enumerate(host.validators())
+            sign_bitfield(bits, index, validator.keypair, context)
+            for index, validator in enumerate(self._session_validators(host))
         )
-
-    def _author(
-        self,
-        parent: RelayBlock,
-        slot: int,
-        runtime: WasmRuntime,
-        inherent: ParachainsInherentData,
-        extrinsics: Sequence[bytes],
-    ) -> tuple[Proposal, tuple[LogLine, ...]]:
-        layout = self._layout(runtime)
-        state = Externalities.recording(self.database.state_at(parent.state_root), parent.state_root, layout)
-        context = AuthoringContext(state, version_of=self._version_of, max_level=DEBUG)
-        authorities = _authorities.decode(self.state(parent).get(relay_keys.AUTHORITIES) or b"\x00")
-        pre_digest = SecondaryPlainPreDigest(slot % max(len(authorities), 1), slot)
-        proposal = propose(
-            runtime,
-            parent.header,
-            (PreRuntime(BABE, pre_digest.encode()),),
-            context,
-            relay_inherent_data(inherent, slot=slot, slot_duration=self.slot_duration),
-            extrinsics,
-            layout=layout,
-            state_version=layout.state_version,
-            max_pov_size=UNLIMITED,
-        )
-        return proposal, tuple(context.lines)
-
-    def _check(self, parent: RelayBlock, runtime: WasmRuntime, block: Block) -> None:
-        """Execute a block as any other node would. Raises `ContextDivergence` if that fails."""
-        layout = self._layout(runtime)
-        state = Externalities.recording(self.database.state_at(parent.state_root), parent.state_root, layout)
-        try:
-            runtime.call(
-                "Core_execute_block", block.encode(), ImportContext(state, version_of=self._version_of)
-            )
-        except (SandboxError, InvalidBlock) as error:
-            raise ContextDivergence("authoring", "Core_execute_block", str(error)) from error
 
     def _import(
         self,
@@ -479,9 +437,6 @@ class RealRelayChain:
         if not sells_coretime(encoded):
             return storage
         return Storage({**storage.top, **core_entries(Metadata(encoded), storage.top, para_ids)})
-
-    def _layout(self, runtime: WasmRuntime) -> Layout:
-        return Layout(BLAKE2B_256, runtime.version.state_version)
 
     def _runtime(self, code: bytes) -> WasmRuntime:
         code_hash = blake2_256(code)
