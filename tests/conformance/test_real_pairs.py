@@ -15,12 +15,25 @@ import pytest
 from host_functions.executor.wasm import CompileCache
 from pileus.chain_spec import ChainSpec, parse_runtime_file
 from pileus.collator import Collation
+from pileus.metadata import StorageItem
 from pileus.real_runtimes import RealParachain, RealRelay, Stage, author_and_validate
 from pileus.relay_chain.inclusion import RefusalReason
+from pileus.relay_chain.real import UnsuitableRelayChain
 from pileus.relay_chain.real.coretime import Assigned as CoreAssigned
-from pileus.relay_chain.real.coretime import AssignmentState, CoreDescriptor, Task, WorkState, sells_coretime
+from pileus.relay_chain.real.coretime import (
+    AssignmentState,
+    CoreDescriptor,
+    Task,
+    WorkState,
+    core_entries,
+    sells_coretime,
+)
 from pileus.relay_chain.real.parachain_host import GroupRotation
+from runtime.primitives.errors import ScaleError
+from runtime.primitives.hashing import twox_256
 from runtime.primitives.parachain import CandidateDescriptorV1
+from runtime.primitives.relay_keys import ACTIVE_CONFIG, storage_prefix
+from runtime.primitives.scale import u32
 
 RELAYS = ["rococo-genesis", pytest.param("development-genesis", marks=pytest.mark.slow)]
 PARAS = [
@@ -118,3 +131,56 @@ def test_a_core_for_a_para_is_what_the_coretime_runtimes_take() -> None:
 )
 def test_groups_rotate_over_the_cores(now: int, frequency: int, core: int, group: int) -> None:
     assert GroupRotation(10, frequency, now).group_of_core(core, 3) == group
+
+
+class CoretimeMetadata:
+    """Says of core descriptors and of the number of cores what the metadata of the two generations say.
+
+    No relay chain that sells coretime is among the chain specs at hand; those of Rococo 1014000 and 1015000 and of
+    Paseo 2003001 were tried by hand.
+    """
+
+    def __init__(self, pallet: str, hashers: tuple[str, ...]) -> None:
+        self._pallet = pallet
+        self._hashers = hashers
+
+    def has_item(self, pallet: str, name: str) -> bool:
+        return (pallet, name) == (self._pallet, "CoreDescriptors")
+
+    def item(self, pallet: str, name: str) -> StorageItem:
+        hashers = self._hashers if name == "CoreDescriptors" else ()
+        return StorageItem(storage_prefix(pallet, name), hashers, (), "type")
+
+    def storage_key(self, pallet: str, name: str, *keys: bytes) -> bytes:
+        return storage_prefix(pallet, name) + b"".join(twox_256(key) for key in keys)
+
+    def field_span(self, type_name: str, data: bytes, *path: str) -> tuple[int, int]:
+        assert path == ("scheduler_params", "num_cores")
+        if len(data) < 8:
+            raise ScaleError("too short", what=type_name)
+        return 4, 8
+
+
+@pytest.mark.parametrize("present, cores", [(0, 2), (1, 2), (5, 5)])
+def test_every_para_gets_a_core_in_either_generation(present: int, cores: int) -> None:
+    configuration = b"head" + u32.encode(present) + b"tail"
+    top = {ACTIVE_CONFIG: configuration}
+    first = "00010402d007000000e100e100000000e1"
+    second = "00010402d107000000e100e100000000e1"
+    old = core_entries(CoretimeMetadata("CoretimeAssignmentProvider", ("Twox256",)), top, [2000, 2001])  # type: ignore[arg-type]
+    prefix = storage_prefix("CoretimeAssignmentProvider", "CoreDescriptors")
+    assert old == {
+        ACTIVE_CONFIG: b"head" + u32.encode(cores) + b"tail",
+        prefix + twox_256(u32.encode(0)): bytes.fromhex(first),
+        prefix + twox_256(u32.encode(1)): bytes.fromhex(second),
+    }
+    new = core_entries(CoretimeMetadata("ParaScheduler", ()), top, [2000, 2001])  # type: ignore[arg-type]
+    assert new == {
+        ACTIVE_CONFIG: b"head" + u32.encode(cores) + b"tail",
+        storage_prefix("ParaScheduler", "CoreDescriptors"): bytes.fromhex(
+            f"0800000000{first}01000000{second}"
+        ),
+    }
+    assert core_entries(CoretimeMetadata("Elsewhere", ()), top, [2000]) == {}  # type: ignore[arg-type]
+    with pytest.raises(UnsuitableRelayChain, match=r"Configuration\.ActiveConfig"):
+        core_entries(CoretimeMetadata("ParaScheduler", ()), {}, [2000])  # type: ignore[arg-type]
