@@ -120,7 +120,7 @@ def test_messages_down_and_up_are_delivered(specs: tuple[ChainSpec, ChainSpec]) 
     """The queues and events of both runtimes; what XCM makes of the messages is another test's subject."""
     both = RealPair(*specs, cache=CompileCache.default())
     para_id = both.para.para_id
-    instruction = {"V2": [["ClearOrigin"]]}
+    instruction = {"V2": ["ClearOrigin"]}
     both.sudo(
         both.relay_metadata.compose_call("ParasSudoWrapper", "sudo_queue_downward_xcm", para_id, instruction)
     )
@@ -137,7 +137,7 @@ def test_messages_down_and_up_are_delivered(specs: tuple[ChainSpec, ChainSpec]) 
         "teleport_assets",
         {"V1": {"parents": 1, "interior": "Here"}},
         {"V1": {"parents": 0, "interior": {"X1": beneficiary}}},
-        {"V1": [[{"id": {"Concrete": {"parents": 1, "interior": "Here"}}, "fun": {"Fungible": 10**12}}]]},
+        {"V1": [{"id": {"Concrete": {"parents": 1, "interior": "Here"}}, "fun": {"Fungible": 10**12}}]},
         0,
     )
     up = both.step([both.para.signed(call, both.signer)])
