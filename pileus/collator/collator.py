@@ -89,7 +89,7 @@ class Collation:
 
 
 class Collator:
-    """Authors for one parachain with one aura key."""
+    """Authors for one parachain with one key, as the consensus of its runtime wants it."""
 
     def __init__(
         self,
@@ -105,9 +105,11 @@ class Collator:
         fetch_deadline: int = 500,
         limits: Limits = DEFAULT_LIMITS,
         query_limits: QueryLimits = DEFAULT_QUERY_LIMITS,
+        containers: Containers | None = None,
     ) -> None:
         """``lanes`` are looked at with every sibling, besides those in use; ``fetch_deadline`` in milliseconds,
-        for each; ``limits`` and ``query_limits`` are those of this parachain's runtime. Raises `ValueError` for two
+        for each; ``limits`` and ``query_limits`` are those of this parachain's runtime; ``containers`` is what
+        other collators have found out about its validation function. Raises `ValueError` for two
         ``message_sources`` of one sibling.
         """
         self.node = node
@@ -123,7 +125,7 @@ class Collator:
         self.commit_relay_reads = commit_relay_reads
         self.pool: list[bytes] = []
         """Extrinsics that wait for a block, oldest first."""
-        self._containers = Containers()
+        self._containers = containers or Containers()
 
     def collate(self, relay_parent: bytes) -> Collation | None:
         """Build a candidate on ``relay_parent``; ``None`` if it is not this collator's turn.

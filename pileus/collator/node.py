@@ -16,7 +16,7 @@ from typing import Self
 
 from host_functions.contexts import AuthoringContext, ImportContext, OffchainContext
 from host_functions.contexts.families import VersionReader
-from host_functions.errors import StateUnavailable
+from host_functions.errors import ContextDivergence, StateUnavailable
 from host_functions.executor import Runtime
 from host_functions.executor.wasm.version import decode_runtime_version
 from host_functions.relay_state import RelayStateReader
@@ -173,7 +173,8 @@ class ParachainNode:
         """Execute a sealed block on its parent's state and make it the best block.
 
         ``relay`` answers relay reads at the block's relay parent. Raises `InvalidBlock` for a bad block,
-        `HostError` if this node cannot execute it; in both cases nothing changes.
+        `HostError` if this node cannot execute it, `ContextDivergence` if runtime and node see another state after it,
+        and for new code what its `RuntimeLoader` raises; in all cases nothing changes.
         """
         block_hash = block.header.hash(self.digest)
         known = self._blocks.get(block_hash)
@@ -193,6 +194,12 @@ class ParachainNode:
         runtime.call("Core_execute_block", Block(unsealed, block.extrinsics).encode(), context)
         proof_size = state.storage_proof_size()
         changes = state.drain(self.version_at(parent_hash).state_version)
+        if changes.root != block.header.state_root:
+            raise ContextDivergence(
+                "Core_execute_block",
+                "the node",
+                f"state root 0x{changes.root.hex()} after block {block_hash.hex()}",
+            )
         code = changes.changes.top.get(CODE)
         if code is not None and code != runtime.code and self._load is not None:
             runtime = self._load(code)

@@ -14,7 +14,7 @@ from host_functions.state_machine import Storage
 from pileus.metadata import Metadata
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.relay_keys import storage_prefix
-from runtime.primitives.scale import account_id, u8, u32, vec
+from runtime.primitives.scale import account_id, u8, u32, u128, vec
 
 __all__ = ["NoAuthorSlot", "with_author", "with_balances"]
 
@@ -23,9 +23,6 @@ MAPPINGS: Final = ("MappingWithDeposit", "Mapping")
 AUTHOR_KEY: Final = 32
 ALL_PERCENT: Final = 100
 MANY: Final = 1_000
-
-_authorities = vec(account_id)
-
 
 BALANCE: Final = 16
 """Bytes of a balance, in nearly every runtime; another length does not encode."""
@@ -36,6 +33,8 @@ ACCOUNT_INFO: Final = 80
 PROVIDERS: Final = {69: 4, 72: 4, 76: 8, ACCOUNT_INFO: 8, 84: 12}
 """Length of ``AccountInfo`` -> where the counter stands that keeps an account alive: after a nonce of 4 bytes alone
 (2020), after one more counter (since), and after a nonce of 8 bytes (KILT and others)."""
+
+_authorities = vec(account_id)
 
 
 class NoAuthorSlot(ValueError):
@@ -72,7 +71,8 @@ def _with_keys(registration: bytes, value_type: str, metadata: Metadata, public_
 def with_balances(genesis: Storage, metadata: Metadata, balances: Mapping[bytes, int]) -> Storage:
     """``genesis`` with accounts that hold ``balances``, in the smallest unit, by account id.
 
-    Raises `UnknownName` for a runtime without accounts, `ScaleError` for accounts of another form.
+    Raises `UnknownName` for a runtime without accounts, `ScaleError` for accounts of another form and for balances that
+    do not fit into 16 bytes, alone or in all.
     """
     if not balances:
         return genesis
@@ -87,12 +87,12 @@ def with_balances(genesis: Storage, metadata: Metadata, balances: Mapping[bytes,
     for account, free in balances.items():
         info = bytearray(length)
         info[provided] = 1
-        info[-ACCOUNT_DATA : BALANCE - ACCOUNT_DATA] = free.to_bytes(BALANCE, "little")
+        info[-ACCOUNT_DATA : BALANCE - ACCOUNT_DATA] = u128.encode(free)
         top[metadata.storage_key("System", "Account", account)] = bytes(info)
         issued += free
     total = storage_prefix("Balances", "TotalIssuance")
     before = int.from_bytes(top.get(total, b""), "little")
-    top[total] = (before + issued).to_bytes(BALANCE, "little")
+    top[total] = u128.encode(before + issued)
     return Storage(top, genesis.children)
 
 

@@ -16,6 +16,7 @@ from host_functions.executor.wasm import CompileCache, WasmRuntime, version_read
 from host_functions.state_machine import FullBackend, Storage
 from pileus.chain_spec import BadChainSpec, ChainSpec, Genesis, build_genesis, hasher_of
 from pileus.collator import Collator, ParachainNode
+from pileus.collator.container import Containers
 from pileus.keyring import Keypair
 from pileus.metadata import ChainIdentity, Event, Metadata, Signer, signed_extrinsic
 from pileus.real_runtimes.dev_genesis import with_author, with_balances
@@ -67,6 +68,7 @@ class RealParachain:
         self.node = node
         self.relay_entries = relay_entries
         """What the relay chain's first state must hold about this para beyond its registration."""
+        self._containers = Containers()
 
     @classmethod
     def from_spec(
@@ -149,7 +151,7 @@ class RealParachain:
 
     def collator(self, relay: RelayChainInterface) -> Collator:
         """A collator of this chain on ``relay``."""
-        return Collator(self.node, relay, self.para_id, self.keypair)
+        return Collator(self.node, relay, self.para_id, self.keypair, containers=self._containers)
 
 
 def metadata_of(runtime: WasmRuntime, genesis: Genesis) -> Metadata:

@@ -195,7 +195,7 @@ def _one_block(
         reader = relay.relay_state_prover(collation.descriptor.relay_parent)
         node.import_block(collation.block, reader)
         execute_seconds = time.perf_counter() - started
-        if not collation.proposal.changes.nodes.keys() <= node.nodes.keys():
+        if collation.proposal.changes.root != node.best_header.state_root:
             raise _Stopped("Core_execute_block and authoring give different states")
     runtime = node.runtime_at(collation.block.header.parent_hash)
     with progress.stage(Stage.VALIDATED):
