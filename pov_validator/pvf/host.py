@@ -187,6 +187,7 @@ class PvfHost:
             remote = self._remote(context)
             job = Execute(
                 executor.slots[code_hash],
+                code_hash,
                 entry_point,
                 argument,
                 max(1, round(seconds * 1000)),
@@ -390,8 +391,9 @@ class _Executor:
 
     def free_slot(self) -> int:
         """A slot to load into; its former content is forgotten."""
-        if len(self.slots) < SLOTS:
-            return len(self.slots)
+        for slot in range(SLOTS):
+            if slot not in self.slots.values():
+                return slot
         return self.slots.popitem(last=False)[1]
 
     def load(self, slot: int, code: bytes) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from host_functions.errors import PileusError
 from runtime.primitives.errors import ScaleError
-from runtime.primitives.scale import U8, U32, U64, Codec, Struct, Variant, enum_codec
+from runtime.primitives.scale import H256, U8, U32, U64, Codec, Struct, Variant, enum_codec
 
 __all__ = [
     "FRAME_OVERHEAD",
@@ -161,6 +161,8 @@ class Execute(Variant):
 
     index: ClassVar[int] = 3
     slot: U8
+    code_hash: H256
+    """Of what must be in the slot."""
     entry_point: str
     argument: bytes
     timeout: U32

@@ -169,8 +169,8 @@ class Worker:
 
     def _execute(self, job: Execute) -> Returned | Stopped | Broken:
         runtime = self._loaded.get(job.slot)
-        if runtime is None:
-            raise ProtocolViolation(f"nothing is loaded in slot {job.slot}")
+        if runtime is None or runtime.code_hash != job.code_hash:
+            raise ProtocolViolation(f"slot {job.slot} does not hold the code 0x{job.code_hash.hex()}")
         functions = registry()
         base = ValidationContext(version_of=embedded_version_reader, max_level=job.max_level)
         context = base.override(

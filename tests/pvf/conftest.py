@@ -125,13 +125,13 @@ def cache_directory_of_tests(tmp_path_factory: pytest.TempPathFactory):  # type:
     return tmp_path_factory.mktemp("compiled")
 
 
-SHORT = ExecutorParams(backing_timeout=0.4, approval_timeout=0.6, max_memory_pages=64)
-"""Less of everything, so that who uses it up does so soon."""
+PATIENT = ExecutorParams(backing_timeout=30.0, approval_timeout=60.0, max_memory_pages=64)
+"""Time enough on the busiest machine, and little memory, so that who uses it up does so soon."""
 
 
 @pytest.fixture(scope="session")
 def host(cache_directory_of_tests) -> Iterator[PvfHost]:  # type: ignore[no-untyped-def]
-    with PvfHost(SHORT, cache=cache_directory_of_tests, workers=2) as host:
+    with PvfHost(PATIENT, cache=cache_directory_of_tests, workers=2) as host:
         yield host
 
 
@@ -140,7 +140,7 @@ def make_host(cache_directory_of_tests) -> Iterator[Callable[..., PvfHost]]:  # 
     """Hosts of one's own, closed at the end."""
     hosts: list[PvfHost] = []
 
-    def make(params: ExecutorParams = SHORT, **options: object) -> PvfHost:
+    def make(params: ExecutorParams = PATIENT, **options: object) -> PvfHost:
         host = PvfHost(params, **{"cache": cache_directory_of_tests, "workers": 1, **options})  # type: ignore[arg-type]
         hosts.append(host)
         return host
@@ -148,6 +148,14 @@ def make_host(cache_directory_of_tests) -> Iterator[Callable[..., PvfHost]]:  # 
     yield make
     for host in hosts:
         host.close()
+
+
+@pytest.fixture(scope="session")
+def hasty(cache_directory_of_tests) -> Iterator[PvfHost]:  # type: ignore[no-untyped-def]
+    """A host for guests that never end."""
+    params = ExecutorParams(backing_timeout=0.3, approval_timeout=0.4, max_memory_pages=64)
+    with PvfHost(params, cache=cache_directory_of_tests, workers=1) as host:
+        yield host
 
 
 @pytest.fixture(scope="session")

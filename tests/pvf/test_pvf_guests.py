@@ -55,19 +55,19 @@ def test_a_good_candidate(guests: Any, host: PvfHost) -> None:
 
 
 @pytest.mark.parametrize("kind", list(ExecKind))
-def test_endless_loops_are_timeouts(guests: Any, host: PvfHost, kind: ExecKind) -> None:
-    verdict = guests.judge(guests.module("(loop $l (br $l)) (i64.const 0)"), host, kind)
+def test_endless_loops_are_timeouts(guests: Any, hasty: PvfHost, kind: ExecKind) -> None:
+    verdict = guests.judge(guests.module("(loop $l (br $l)) (i64.const 0)"), hasty, kind)
     # From inside by CPU time, or, on a busy machine, from outside by the time that passed.
-    seconds = host.params.execution_timeout(kind)
+    seconds = hasty.params.execution_timeout(kind)
     inside, outside = (f"stopped after {limit:g} s" for limit in (seconds, WALL_CLOCK_FACTOR * seconds))
     detail = invalid(verdict, InvalidReason.TIMEOUT)
     assert inside in detail or outside in detail
 
 
-def test_endless_host_calls_are_timeouts(guests: Any, host: PvfHost) -> None:
+def test_endless_host_calls_are_timeouts(guests: Any, hasty: PvfHost) -> None:
     """Each of them is quick, and most of the time is spent outside of Wasm."""
     code = guests.module("(loop $l (call $print (i64.const 0)) (br $l)) (i64.const 0)", UTF8)
-    invalid(guests.judge(code, host), InvalidReason.TIMEOUT)
+    invalid(guests.judge(code, hasty), InvalidReason.TIMEOUT)
 
 
 def test_memory_bombs(guests: Any, host: PvfHost) -> None:

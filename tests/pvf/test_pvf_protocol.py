@@ -122,7 +122,7 @@ def test_deadlines_and_ends(ends: Any) -> None:
 
 
 def test_execute_survives_a_large_argument() -> None:
-    job = Execute(7, "validate_block", bytes(1 << 20), 2000, ("ext_a_version_1",), (), 3)
+    job = Execute(7, bytes(32), "validate_block", bytes(1 << 20), 2000, ("ext_a_version_1",), (), 3)
     assert decoded(to_worker, to_worker.encode(job)) == job
 
 

@@ -220,9 +220,15 @@ def killing(host: PvfHost, times: int) -> Callable[[], None]:
         if left:
             left -= 1
             for pid in host.pids:
-                os.kill(pid, signal.SIGKILL)
+                end(pid, signal.SIGKILL)
 
     return kill
+
+
+def end(pid: int, by: signal.Signals) -> None:
+    """Kill a worker, and wait until it is dead: it must not come to reading the answer."""
+    os.kill(pid, by)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +272,7 @@ def test_a_dead_worker_is_named(guests: Any, make_host: Callable[..., PvfHost], 
 
     def kill(key: bytes) -> bytes:
         for pid in host.pids:
-            os.kill(pid, signal.SIGABRT)
+            end(pid, signal.SIGABRT)
         return b""
 
     with pytest.raises(PossiblyInvalid, match="died of signal 6"):

@@ -309,6 +309,25 @@ def test_more_codes_than_a_process_keeps_loaded(guests: Any, make_host: MakeHost
     assert len(host.pids) == 1
 
 
+def test_code_that_cannot_be_loaded_takes_nobodys_place(guests: Any, make_host: MakeHost) -> None:
+    """It was let in for another one, which is gone then; the next one must not get the place of a third."""
+    host = make_host()
+    codes = [
+        guests.module(f"(i64.const {number << 32})") for number in range(9)
+    ]  # each returns so many zeros
+    bad = [b"no code", guests.module("(drop (v128.const i64x2 0 0)) (i64.const 0)")]
+    order = [*codes, bad[0], codes[8], bad[1], codes[0], codes[1], bad[0], codes[2], *codes, *reversed(codes)]
+    for code in order:
+        runtime = PvfRuntime(code, host)
+        if code in bad:
+            with pytest.raises(PreparationFailed):
+                runtime.call("validate_block", b"", ValidationContext())
+        else:
+            answer = runtime.call("validate_block", b"", ValidationContext())
+            assert answer == bytes(codes.index(code))
+    assert len(host.pids) == 1
+
+
 def test_a_worker_killed_while_it_waits_is_replaced(
     guests: Any, make_host: MakeHost, good: bytes, eventually: Eventually
 ) -> None:
