@@ -49,6 +49,7 @@ from pov_validator.pvf.protocol import (
     Ready,
     Refused,
     Returned,
+    Started,
     Stop,
     Stopped,
     from_python,
@@ -180,6 +181,22 @@ class PvfHost:
         Raises `SandboxError` as the guest deserves it, `PossiblyInvalid`, `PreparationFailed`, `WorkerFailure`, and
         whatever ``context`` raised.
         """
+        try:
+            return self._execute(code, code_hash, entry_point, argument, context, kind)
+        except _NeverBegan:
+            # It was dying when it was given the job, of something that happened before.
+            return self._execute(code, code_hash, entry_point, argument, context, kind)
+
+    def _execute(
+        self,
+        code: bytes,
+        code_hash: bytes,
+        entry_point: str,
+        argument: bytes,
+        context: HostContext,
+        kind: ExecKind,
+    ) -> bytes:
+        """As `execute`, with one process."""
         executor = self._acquire(code_hash)
         try:
             self._load(executor, code, code_hash)
@@ -221,11 +238,11 @@ class PvfHost:
         seconds: float,
     ) -> tuple[Returned | Stopped, Exception | None]:
         """The end of the job, and what the context raised in it."""
+        self._begin(process, job)
         patience = WALL_CLOCK_FACTOR * seconds
         deadline = time.monotonic() + patience
         failure: Exception | None = None
         try:
-            process.tell(job, deadline)
             while True:
                 message = process.hear(deadline)
                 match message:
@@ -262,6 +279,23 @@ class PvfHost:
             if self._closed:
                 raise WorkerFailure("the PVF host was closed in the middle of a job") from None
             raise PossiblyInvalid(f"ambiguous worker death: the process {process.last_words()}") from None
+
+    def _begin(self, process: WorkerProcess, job: Execute) -> None:
+        """Hand over the job and wait until the guest is entered. Up to there the candidate is not in play."""
+        deadline = time.monotonic() + START_TIMEOUT
+        try:
+            process.tell(job, deadline)
+            message = process.hear(deadline)
+        except TimeoutError:
+            raise WorkerFailure(f"the worker has not begun the job after {START_TIMEOUT:g} s") from None
+        except ProtocolViolation as error:
+            raise WorkerFailure(f"the worker did not begin the job: {error}") from None
+        except _GONE:
+            if self._closed:
+                raise WorkerFailure("the PVF host was closed in the middle of a job") from None
+            raise _NeverBegan(f"the worker did not begin the job: it {process.last_words()}") from None
+        if not isinstance(message, Started):
+            raise WorkerFailure(f"the worker answered {type(message).__name__} when it should begin the job")
 
     def _remote(self, context: HostContext) -> dict[str, HostFunction[..., Any]]:
         """What the worker must ask us, by import name: relay state, and what the caller's context overrides."""
@@ -379,6 +413,10 @@ class PvfHost:
             raise
         worker.kill()
         raise WorkerFailure(f"a worker process did not start: {reason}")
+
+
+class _NeverBegan(WorkerFailure):
+    """The process was gone before the guest was entered."""
 
 
 class _Executor:

@@ -38,6 +38,7 @@ __all__ = [
     "Ready",
     "Refused",
     "Returned",
+    "Started",
     "Stop",
     "Stopped",
     "ToWorker",
@@ -157,7 +158,7 @@ class Load(Variant):
 
 @dataclass(frozen=True, slots=True)
 class Execute(Variant):
-    """Enter the code in ``slot``. Answer: any number of `HostCall`, then `Returned` or `Stopped`."""
+    """Enter the code in ``slot``. Answer: `Started`, any number of `HostCall`, then `Returned` or `Stopped`."""
 
     index: ClassVar[int] = 3
     slot: U8
@@ -294,8 +295,15 @@ class Broken(Variant):
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Started(Variant):
+    """The guest is entered next. A process that dies before it has said so never ran the candidate."""
+
+    index: ClassVar[int] = 9
+
+
 FromWorker: TypeAlias = (
-    Ready | Prepared | Refused | Loaded | NotPrepared | HostCall | Returned | Stopped | Broken
+    Ready | Prepared | Refused | Loaded | NotPrepared | HostCall | Returned | Stopped | Broken | Started
 )
 
 to_worker: Final[Codec[ToWorker]] = enum_codec(ToWorker)

@@ -52,6 +52,7 @@ from pov_validator.pvf.protocol import (
     Ready,
     Refused,
     Returned,
+    Started,
     Stop,
     Stopped,
     decoded,
@@ -180,6 +181,7 @@ class Worker:
             }
         )
         runtime.timeout = job.timeout / 1000
+        self._say(Started())
         try:
             result = runtime.call(job.entry_point, job.argument, context)
         except ProtocolViolation:

@@ -50,6 +50,7 @@ while True:
     if isinstance(job, Load):
         say(Loaded())
     elif isinstance(job, Execute):
+        say(Started())
         BODY
 """
 
@@ -142,6 +143,46 @@ def test_a_worker_that_hangs_is_killed_from_outside(
     assert verdict.reason is InvalidReason.TIMEOUT
     assert "stopped after 0.2 s" in verdict.detail
     assert host.pids == ()
+
+
+@pytest.mark.parametrize(
+    "body, said",
+    [
+        ("sys.exit('before it began')", "'before it began'"),
+        ("say(Returned(b'x', ()))", "answered Returned"),
+        ('raw(b"\\x04\\0\\0\\0junk")', "does not decode"),
+    ],
+)
+def test_a_worker_that_never_begins_says_nothing_about_the_candidate(
+    guests: Any, make_host: MakeHost, good: bytes, body: str, said: str
+) -> None:
+    program = lying(body).replace("say(Started())", "")
+    verdict = guests.judge(good, make_host(program=program))
+    assert isinstance(verdict, Abstain), verdict
+    assert verdict.reason is AbstainReason.HOST_FAILURE
+    assert said in verdict.detail
+
+
+def test_a_worker_that_was_dying_already_is_replaced(
+    guests: Any, make_host: MakeHost, good: bytes, tmp_path: Path
+) -> None:
+    """The first process ends when it is given the job, the second one does it."""
+    mark = tmp_path / "one has died"
+    patch = f"""
+import os, pathlib
+import pov_validator.pvf.worker as w
+mark, real = pathlib.Path({str(mark)!r}), w.Worker._execute
+def execute(self, job):
+    if not mark.exists():
+        mark.mkdir()
+        os._exit(1)
+    return real(self, job)
+w.Worker._execute = execute
+"""
+    program = PROGRAM.replace("main(int", f"exec({patch!r}); main(int")
+    host = make_host(program=program)
+    assert isinstance(guests.judge(good, host), Valid)
+    assert mark.exists()
 
 
 def test_a_worker_that_fails_itself_says_nothing_about_the_candidate(
