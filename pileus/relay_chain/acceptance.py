@@ -156,15 +156,16 @@ def _check_upward(messages: Sequence[bytes], limits: AbridgedHostConfiguration) 
 def _check_watermark(
     para_id: int, watermark: int, state: RelayState, relay_parent_number: int
 ) -> Violation | None:
-    last = state.hrmp_watermark(para_id)
-    # Equal ones are fine: several blocks of a para may have one relay parent.
-    if last is not None and watermark < last:
-        return Violation(Criterion.HRMP_WATERMARK_ADVANCEMENT, f"from {last} back to {watermark}")
+    if watermark == relay_parent_number:
+        return None
     if watermark > relay_parent_number:
         return Violation(
             Criterion.HRMP_WATERMARK_AHEAD, f"{watermark}, the relay parent is {relay_parent_number}"
         )
-    if watermark in (relay_parent_number, last):
+    last = state.hrmp_watermark(para_id)
+    if last is not None and watermark < last:
+        return Violation(Criterion.HRMP_WATERMARK_ADVANCEMENT, f"from {last} back to {watermark}")
+    if watermark == last:
         return None
     if any(number == watermark for number, _ in state.hrmp_digest(para_id)):
         return None

@@ -106,8 +106,7 @@ class RelayChain:
         self.node.import_block(self.genesis)
         database.release(self.genesis.state_root)
         for validator in validators:
-            if isinstance(validator.node, RelayNode):
-                self.attach(validator.node)
+            self._attach_node_of(validator)
 
     # Blocks.
 
@@ -155,8 +154,7 @@ class RelayChain:
         """Let other validators take over, from the session on that is returned. Raises `ValueError` if too few."""
         self._require_validators(validators, len(self.core_of))
         for validator in validators:
-            if isinstance(validator.node, RelayNode) and validator.node not in self.nodes:
-                self.attach(validator.node)
+            self._attach_node_of(validator)
         return self.sessions.announce(self.session_of(self.best).index, validators)
 
     def expects(self, para_id: int, block: RelayBlock) -> bool:
@@ -311,7 +309,12 @@ class RelayChain:
     # Nodes and their states.
 
     def attach(self, node: RelayNode) -> None:
-        """Let a node follow this chain: it gets the states that the chain's own node has, as far as it keeps them."""
+        """Let a node follow this chain: it gets the states that the chain's own node has, as far as it keeps them.
+
+        Raises `ValueError` for a node over another database: the states are in this one.
+        """
+        if node.database is not self.database:
+            raise ValueError("a node over another database cannot follow this chain")
         self.nodes.append(node)
         for block in self.node.held():
             old = node.pruning is not None and block.number <= self.finalized.number - node.pruning
@@ -364,6 +367,11 @@ class RelayChain:
             return self.core_of[para_id]
         except KeyError:
             raise UnknownPara(para_id) from None
+
+    def _attach_node_of(self, validator: Validator) -> None:
+        """Validators may share a node, and one may be attached since an earlier session."""
+        if isinstance(validator.node, RelayNode) and validator.node not in self.nodes:
+            self.attach(validator.node)
 
     @staticmethod
     def _require_validators(validators: Sequence[Validator], paras: int) -> None:

@@ -188,6 +188,18 @@ class TestNodes:
         chain.prune_state(block)
         assert not chain.database.has_state(block.state_root)
 
+    def test_validators_may_share_a_node_but_not_bring_another_database(self) -> None:
+        shared: list[RelayNode] = []
+
+        def node_of(index: int, database: StateDatabase) -> RelayNode:
+            shared[:] = shared or [RelayNode(database)]
+            return shared[0]
+
+        chain = make_chain(node_of=node_of)
+        assert chain.nodes == [chain.node, shared[0]]
+        with pytest.raises(ValueError, match="another database"):
+            make_chain(node_of=lambda index, database: RelayNode(StateDatabase()))
+
     def test_a_node_keeps_at_least_one_state(self) -> None:
         with pytest.raises(ValueError, match="at least one"):
             RelayNode(StateDatabase(), pruning=0)
