@@ -13,7 +13,8 @@ from host_functions.compressed_blob import POV_BOMB_LIMIT, compress
 from pileus.collator import Collation
 from pileus.network.parachain import dev_keypair
 from pileus.testing.tampering import reseal
-from pileus.verdicts.play import Candidate, Play
+from pileus.verdicts.play import Play
+from pileus.verdicts.setup import Candidate
 from pov_validator.erasure import erasure_root, obtain_chunks
 from runtime.primitives.additional_data import (
     RELAY_PROOF_KEY,

@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pileus.verdicts.answerers import Answerer
-from pileus.verdicts.play import Judged, Play
+from pileus.verdicts.play import Play
+from pileus.verdicts.setup import Judged
 from pov_validator import Invalid, Valid, Verdict
 from pov_validator.roles import Role
 
@@ -107,8 +108,9 @@ def _label(judged: Judged) -> str:
     return f"{judged.judgement.role.value}{condition}{candidate}"
 
 
-def _role_order(label: str) -> int:
-    return next(at for at, role in enumerate(Role) if label.startswith(role.value))
+def _role_order(label: str) -> tuple[int, bool]:
+    """Roles in the order in which they come; the ordinary judges of each before those set apart."""
+    return next((at, "," in label) for at, role in enumerate(Role) if label.startswith(role.value))
 
 
 def _flags(play: Play) -> Sequence[str]:

@@ -1,37 +1,25 @@
 """A network in which one scenario is played under one answerer, step by step.
 
-A relay chain model of ten validators, each with a relay node of its own, and two parachains: a *sibling* (1000), whose
-head is there to be read, and the *reader* (2000), whose blocks read whatever keys a scenario asks for. Steps are
-methods: author, back, include, approve, dispute, sync, and what goes wrong in between. Whoever judges on the way is
-written down as a `Judged`, and what becomes of the candidate on the relay chain as an outcome.
-
-The times of a real relay chain are scaled, so that a run takes a second: `SESSION` relay blocks are a session (2400 on
-Polkadot), and states of `PRUNING` finalized blocks are kept (256). The relations between them are the real ones: a
-state is pruned well within a session, and a dispute can be raised for six sessions.
+Steps are methods: author, back, include, approve, dispute, sync, and what goes wrong in between. Whoever judges on the
+way is written down as a `Judged`, and what becomes of the candidate on the relay chain as an outcome. See
+`pileus.verdicts.setup` for who there is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterable, Sequence
 
-from host_functions.errors import PileusError
-from host_functions.executor import NativeRuntime
 from host_functions.relay_state import EmbeddedRelayNode
-from pileus.collator import Collation, Collator, ParachainNode
+from pileus.collator import Collation, Collator
 from pileus.network.parachain import RunningParachain, dev_keypair, load_runtime
 from pileus.network.topology import Collator as CollatorSpec
 from pileus.network.topology import Parachain
 from pileus.relay_chain.approvals import Assignment
 from pileus.relay_chain.backing import backing_threshold
 from pileus.relay_chain.block import RelayBlock
-from pileus.relay_chain.chain import RelayChain
 from pileus.relay_chain.checking import DisputeReport, check_approval, hold_dispute
-from pileus.relay_chain.genesis import ParaGenesis, RelayChainConfig
 from pileus.relay_chain.inclusion import Refusal
 from pileus.relay_chain.judging import judge, judge_backing
-from pileus.relay_chain.state import StateDatabase
 from pileus.relay_chain.statements import (
     BackedCandidate,
     ExplicitVote,
@@ -49,6 +37,7 @@ from pileus.verdicts.actors import (
     with_same_past,
 )
 from pileus.verdicts.answerers import Answerer, source_for
+from pileus.verdicts.setup import PRUNING, READER, SIBLING, Candidate, CannotAuthor, Judged, Setup, boot
 from pov_validator import Abstain, AbstainReason, Invalid, InvalidReason, RelayStateSource, Verdict
 from pov_validator.roles import Judgement, Role, judge_as_collator, judge_as_full_node
 from runtime.chains import probe
@@ -57,78 +46,7 @@ from runtime.primitives.header import Header
 from runtime.primitives.parachain import CommittedCandidateReceipt
 from runtime.primitives.scale import byte_vec
 
-__all__ = [
-    "ABSENT",
-    "PRUNING",
-    "READER",
-    "SESSION",
-    "SIBLING",
-    "Candidate",
-    "CannotAuthor",
-    "Judged",
-    "Play",
-    "Setup",
-]
-
-SIBLING: Final = 1000
-READER: Final = 2000
-ABSENT: Final = 7
-"""A parachain that is not registered: its head is provably absent from relay state."""
-SESSION: Final = 10
-"""Relay blocks of a session."""
-PRUNING: Final = 8
-"""Finalized blocks whose states are kept by an ordinary node."""
-FINALITY_LAG: Final = 2
-VALIDATORS: Final = ("alice", "bob", "charlie", "dave", "eve", "ferdie", "grace", "heidi", "ivan", "judy")
-"""Ten, of whom three may be dishonest: as many as back a candidate in a group of five. Seven votes end a dispute."""
-
-
-class CannotAuthor(PileusError):
-    """The collator finds no way to build a block on this relay parent; its judgement says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What of the network a scenario chooses."""
-
-    conditions: Mapping[str, str] = field(default_factory=dict)
-    """Validator -> what sets it apart."""
-    archives: tuple[str, ...] = ()
-    """Validators whose nodes prune nothing."""
-    collator_archive: bool = False
-    """Whether the collator's node prunes nothing."""
-    session_age: int = 0
-    """Sessions back from which a candidate may take its relay parent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A candidate of the reader, and whether its collator was honest."""
-
-    label: str
-    collation: Collation
-    honest: bool
-    past: ParachainNode
-    """A full node of the reader as it was before this block."""
-
-    @property
-    def hash(self) -> bytes:
-        return CommittedCandidateReceipt(self.collation.descriptor, self.collation.commitments).hash()
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One judgement in the course of a scenario."""
-
-    candidate: str
-    """Label; empty for the only one."""
-    condition: str
-    """What sets the judge apart."""
-    judge: str
-    """Name."""
-    judgement: Judgement
-    honest: bool
-    """Whether it counts as an honest participant's: a dishonest collator's word on its own candidate does not."""
+__all__ = ["Play"]
 
 
 class Play:
@@ -150,7 +68,7 @@ class Play:
             )
             for para in (READER, SIBLING)
         )
-        self.chain, self.validators = self._boot(runtime)
+        self.chain, self.validators = boot(setup, seed, self.parachains, runtime, self._source)
         self.collator_node = self._node(archive=setup.collator_archive)
         self.full_node = self._node(archive=False)
         self._views = {para.para_id: CollatorView(self.chain, self.collator_node) for para in self.parachains}
@@ -270,11 +188,14 @@ class Play:
         return included if there else None
 
     def approve(self, candidate: Candidate, block: RelayBlock) -> None:
-        """Approval checkers judge, picked by lot; one that finds it invalid starts a dispute.
+        """Approval checkers judge; one that finds it invalid starts a dispute.
 
-        Written down is what everybody would say whom the lot can pick, so that it does not depend on the lot.
+        Written down is what everybody would say whom the lot can pick. So that nothing depends on the real lot, those
+        whom a condition sets apart are drawn first.
         """
-        for assignment in sorted(self.chain.approval(candidate.hash, block).assignments, key=_index_of):
+        approval = self.chain.approval(candidate.hash, block)
+        approval.assignments = tuple(sorted(approval.assignments, key=self._drawn))
+        for assignment in approval.assignments:
             validator = self.validators[assignment.validator]
             judgement = judge(
                 self.chain, candidate.hash, Role.APPROVAL_CHECKER, validator, validator.source()
@@ -358,39 +279,8 @@ class Play:
 
     # How it is done.
 
-    def _boot(self, runtime: NativeRuntime) -> tuple[RelayChain, tuple[ScenarioValidator, ...]]:
-        database = self._database = StateDatabase()
-        validators = tuple(
-            ScenarioValidator(
-                index,
-                name,
-                dev_keypair(name),
-                RelayDatabase(database, pruning=None if name in self.setup.archives else PRUNING),
-                {runtime.code_hash: runtime},
-                self._source,
-            )
-            for index, name in enumerate(VALIDATORS)
-        )
-        for validator in validators:
-            validator.condition = self.setup.conditions.get(validator.name, "")
-        config = RelayChainConfig(
-            epoch_length=SESSION,
-            finality_lag=FINALITY_LAG,
-            # The model's own node authors the blocks; what it keeps is nobody's relay state here.
-            state_pruning=10_000,
-            max_relay_parent_session_age=self.setup.session_age,
-            seed=self.seed,
-        )
-        paras = [
-            ParaGenesis(para.para_id, para.node.genesis.encode(), runtime.code_hash)
-            for para in self.parachains
-        ]
-        chain = RelayChain(config, paras, validators, database)
-        chain.build_block()  # nobody builds on the genesis block
-        return chain, validators
-
     def _node(self, *, archive: bool) -> RelayDatabase:
-        node = RelayDatabase(self._database, pruning=None if archive else PRUNING)
+        node = RelayDatabase(self.chain.database, pruning=None if archive else PRUNING)
         self.chain.attach(node)
         return node
 
@@ -428,6 +318,9 @@ class Play:
             raise RuntimeError("the only collator has its turn, and its block has room for the probe")
         return collation
 
+    def _drawn(self, assignment: Assignment) -> tuple[bool, int]:
+        return not self.validators[assignment.validator].condition, assignment.validator
+
     def _group(self, candidate: Candidate) -> tuple[ScenarioValidator, ...]:
         relay_parent = self.chain.block(candidate.collation.descriptor.relay_parent)
         members = {validator.name for validator in self.chain.group_of(READER, relay_parent)}
@@ -456,10 +349,6 @@ class Play:
 
 def _head_text(value: bytes | None) -> str:
     return "absent" if value is None else f"block {Header.decode(byte_vec.decode(value)).number}"
-
-
-def _index_of(assignment: Assignment) -> int:
-    return assignment.validator
 
 
 def _source_of(validator: object) -> RelayStateSource:

@@ -15,10 +15,11 @@ from typing import Final
 
 from pileus.verdicts.answerers import Answerer
 from pileus.verdicts.matrix import Matrix
-from pileus.verdicts.play import ABSENT, SIBLING, Play, Setup
+from pileus.verdicts.play import Play
 from pileus.verdicts.report import PROOF_BYTES, READS, matrix_lines, sizes
 from pileus.verdicts.scenario import run_scenario
 from pileus.verdicts.scenarios import SCENARIOS
+from pileus.verdicts.setup import ABSENT, SIBLING, Setup
 from pileus.verdicts.sweeps import ProofSweep, sweep_proof
 
 __all__ = ["SEED", "documents", "write_documents"]

@@ -7,8 +7,8 @@ from typing import Any
 
 from pileus.network.record import verdict_json
 from pileus.verdicts.matrix import FLAGS, Column, Matrix, Row
-from pileus.verdicts.play import Judged
 from pileus.verdicts.scenario import Scenario
+from pileus.verdicts.setup import Judged
 
 __all__ = ["PROOF_BYTES", "READS", "matrix_json", "matrix_lines", "sizes"]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from host_functions.errors import PileusError
 from pileus.verdicts.answerers import Answerer
 from pileus.verdicts.matrix import Matrix, column_of, differences, parse_table
-from pileus.verdicts.play import Candidate, Play, Setup
+from pileus.verdicts.play import Play
+from pileus.verdicts.setup import Candidate, Setup
 
 __all__ = ["Scenario", "UnknownScenario", "run_scenario"]
 

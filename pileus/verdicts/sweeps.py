@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from pileus.verdicts.forging import relay_proof_of, with_relay_proof
 from pileus.verdicts.matrix import short
-from pileus.verdicts.play import Candidate, Play
+from pileus.verdicts.play import Play
+from pileus.verdicts.setup import Candidate
 from pov_validator import Verdict
 from runtime.primitives.parachain import CommittedCandidateReceipt
 

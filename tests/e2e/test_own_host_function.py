@@ -15,7 +15,7 @@ RUN_TESTS = """
 import sys
 import pytest
 from hypothesis import settings
-settings.register_profile("few", max_examples=10, derandomize=True, database=None)
+settings.register_profile("few", max_examples=10, deadline=None, derandomize=True, database=None)
 settings.load_profile("few")
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning",
                       "examples/test_sibling_head.py"]))

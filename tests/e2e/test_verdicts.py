@@ -105,10 +105,10 @@ def test_no_honest_candidate_is_found_invalid_under_a_sound_answerer(matrices: d
                 assert bool(invalid) == dishonest, (name, column.answerer, invalid)
 
 
-@pytest.mark.parametrize("seed", [1, 2**63 - 1])
-@pytest.mark.parametrize("name", ["warp-synced", "different-pruning", "abandoned-fork"])
-def test_the_seed_decides_nothing_that_is_expected(name: str, seed: int) -> None:
-    assert run_scenario(SCENARIOS[name], seed).differences == ()
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_seed_decides_nothing_that_is_expected(name: str) -> None:
+    """With this one the lot draws the validator with the damaged disk to check approval, with seed 0 it does not."""
+    assert run_scenario(SCENARIOS[name], 123456789).differences == ()
 
 
 def test_the_same_seed_gives_the_same_json() -> None:

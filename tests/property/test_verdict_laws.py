@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from pileus.relay_chain.tree import NotViable
 from pileus.verdicts.answerers import Answerer
 from pileus.verdicts.forging import relay_proof_of, with_relay_proof
-from pileus.verdicts.play import ABSENT, SIBLING, Candidate, CannotAuthor, Play, Setup
+from pileus.verdicts.play import Play
+from pileus.verdicts.setup import ABSENT, SIBLING, Candidate, CannotAuthor, Setup
 from pileus.verdicts.sweeps import judged_by_carried_proof
 from pov_validator import Abstain, AbstainReason, Invalid, Valid
 from pov_validator.roles import Role
@@ -145,7 +146,9 @@ class History:
         self.play.validators[validator].database.damage(items[position % len(items)])
 
     def revert(self, depth: int) -> None:
-        self.play.chain.revert(self.back_by(depth).hash)
+        block = self.back_by(depth)
+        if block.number > 1:  # nobody builds on the genesis block
+            self.play.chain.revert(block.hash)
 
     def stall(self) -> None:
         self.play.chain.stall_finality()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from pileus.relay_chain.tree import NotViable
-from pileus.verdicts.play import FINALITY_LAG, SIBLING, Candidate, Play
+from pileus.verdicts.play import Play
 from pileus.verdicts.scenario import Scenario
+from pileus.verdicts.setup import FINALITY_LAG, SIBLING, Candidate
 
 __all__ = ["SCENARIOS"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pileus.verdicts.play import ABSENT, SIBLING, Candidate, Play
+from pileus.verdicts.play import Play
 from pileus.verdicts.scenario import Scenario
+from pileus.verdicts.setup import ABSENT, SIBLING, Candidate
 
 __all__ = ["SCENARIOS"]
 

@@ -9,8 +9,9 @@ from pileus.relay_chain.block import RelayBlock
 from pileus.verdicts.actors import LyingReads, ReadsOf
 from pileus.verdicts.answerers import Answerer
 from pileus.verdicts.forging import relay_proof_of, with_relay_proof
-from pileus.verdicts.play import ABSENT, SIBLING, Candidate, Play
+from pileus.verdicts.play import Play
 from pileus.verdicts.scenario import Scenario
+from pileus.verdicts.setup import ABSENT, SIBLING, Candidate
 
 __all__ = ["SCENARIOS"]
 

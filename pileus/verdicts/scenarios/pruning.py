@@ -6,8 +6,9 @@ from typing import Final
 
 from host_functions.relay_state import RelayStateReader
 from pileus.verdicts.actors import LyingReads
-from pileus.verdicts.play import SESSION, SIBLING, Candidate, Play, Setup
+from pileus.verdicts.play import Play
 from pileus.verdicts.scenario import Scenario
+from pileus.verdicts.setup import SESSION, SIBLING, Candidate, Setup
 
 __all__ = ["SCENARIOS"]
 
@@ -237,7 +238,7 @@ SCENARIOS: Final = (
         dispute participant, damaged disk  abstains RelayStateUnavailable  valid            valid            invalid ExecutionError
         > backed                           yes                             yes              yes              yes
         > included                         yes                             yes              yes              yes
-        > approved                         yes                             yes              yes              yes
+        > approved                         yes                             yes              yes              disputed
         > dispute                          concluded valid                 concluded valid  concluded valid  concluded valid
         > slashed                          1 dishonest                     1 dishonest      1 dishonest      1 honest, 1 dishonest
         > reverted                         -                               -                -                -
@@ -253,8 +254,8 @@ SCENARIOS: Final = (
         old_relay_parent,
         """
                                        own                             carried                         fallback                        naive
-        collator, ordinary relay node  abstains RelayStateUnavailable  abstains RelayStateUnavailable  abstains RelayStateUnavailable  abstains RelayStateUnavailable
         collator                       valid                           valid                           valid                           valid
+        collator, ordinary relay node  abstains RelayStateUnavailable  abstains RelayStateUnavailable  abstains RelayStateUnavailable  abstains RelayStateUnavailable
         backer                         abstains RelayStateUnavailable  valid                           valid                           invalid ExecutionError
         approval checker               -                               valid                           valid                           -
         dispute participant            -                               valid                           valid                           -
