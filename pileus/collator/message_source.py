@@ -59,6 +59,7 @@ __all__ = [
 ProofForm = Literal["flat", "head"]
 """Whether each commitment of an ordered lane is proven, or the head of its chain only."""
 
+MAX_LANES = 256
 MAX_ATTEMPTS = 8
 """Runs of an unordered lane that are asked for at once, and messages at the start of each that a node may lack."""
 
@@ -73,6 +74,9 @@ class SiblingNode(Protocol):
         self, dest: int, lane: int, first_nonce: int, max_count: int, max_bytes: int, at: bytes, /
     ) -> Sequence[bytes]:
         """SCALE-encoded `MessageBody` of consecutive nonces, as sent by the block with hash ``at``."""
+
+    def message_lanes(self, dest: int, at: bytes, /) -> Sequence[bytes]:
+        """The lanes to ``dest`` that are in use at a block, one byte each. A hint: what they hold is proven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,9 @@ class FetchRequest:
     head: Header
     """The sibling's head as the relay parent's state has it."""
     inbound: tuple[tuple[int, Inbound], ...]
-    """Lane -> our end of it, at the block we build on; of every lane to look at."""
+    """Lane -> our end of it, at the block we build on; of every lane to look at in any case."""
+    end: Callable[[int], Inbound]
+    """The same of any other lane."""
     outbound: tuple[tuple[int, OutboundLane], ...]
     """Lane -> our end of it; of every lane that waits for word from the sibling."""
     keys: SiblingKeys
@@ -185,12 +191,13 @@ class SiblingMessageSource:
 
     def _fetch(self, request: FetchRequest, form: ProofForm) -> Fetched:
         # HOW FAR THE SIBLING HAS COME
-        lanes = self._lanes(request)
+        inbound = self._inbound(request)
+        lanes = self._lanes(request, inbound)
         ends, now = self._ends(request)
 
         # MESSAGES FOR US
         draft = _Draft([], {}, form)
-        self._draft_batches(request, lanes, draft)
+        self._draft_batches(request, inbound, lanes, draft)
 
         # WORD OF OURS
         ends = self._possible(request, ends, draft)
@@ -229,9 +236,24 @@ class SiblingMessageSource:
         nodes = self._proof(keys, request.head.hash())
         return verify_proof(request.head.state_root, nodes, keys, self._layout)
 
-    def _lanes(self, request: FetchRequest) -> dict[int, OutboundLane]:
+    def _inbound(self, request: FetchRequest) -> tuple[tuple[int, Inbound], ...]:
+        """Our end of every lane to look at: those we know of, and those that the node says are in use."""
+        ends = dict(request.inbound)
+        try:
+            named = bounded_answer(
+                lambda: self._node.message_lanes(request.dest, request.head.hash()), MAX_LANES, MAX_LANES
+            )
+        except PeerLied:
+            named = ()  # without the hint, the lanes we know of
+        for lane in {name[0] for name in named if name} - ends.keys():
+            ends[lane] = request.end(lane)
+        return tuple(sorted(ends.items()))
+
+    def _lanes(
+        self, request: FetchRequest, inbound: tuple[tuple[int, Inbound], ...]
+    ) -> dict[int, OutboundLane]:
         """The sibling's end of every lane to us."""
-        keys = {request.keys.outbound_lane(lane): lane for lane, _ in request.inbound}
+        keys = {request.keys.outbound_lane(lane): lane for lane, _ in inbound}
         found = self._values(request, list(keys))
         return {
             keys[key]: OutboundLane() if value is None else OutboundLane.decode(value)
@@ -254,12 +276,18 @@ class SiblingMessageSource:
 
     # Messages for us.
 
-    def _draft_batches(self, request: FetchRequest, lanes: dict[int, OutboundLane], draft: _Draft) -> None:
+    def _draft_batches(
+        self,
+        request: FetchRequest,
+        inbound: tuple[tuple[int, Inbound], ...],
+        lanes: dict[int, OutboundLane],
+        draft: _Draft,
+    ) -> None:
         room = self._limits.max_messages_per_item
         budget = self._limits.max_in_flight_bytes
         # The lanes share one item. Who comes first changes with the head, so that none waits for ever.
-        turn = request.head.number % max(len(request.inbound), 1)
-        for lane, end in (*request.inbound[turn:], *request.inbound[:turn]):
+        turn = request.head.number % max(len(inbound), 1)
+        for lane, end in (*inbound[turn:], *inbound[:turn]):
             if end.suspended or not room:
                 continue
             state = lanes[lane]

@@ -60,8 +60,8 @@ class MessageCollector:
         fetch_deadline: int,
         limits: Limits,
     ) -> None:
-        """``lanes`` are looked at besides those in use; ``fetch_deadline`` in milliseconds, for each sibling.
-        Raises `ValueError` for two ``sources`` of one sibling.
+        """``lanes`` are looked at besides those known to be in use; ``fetch_deadline`` in milliseconds, for each
+        sibling. Raises `ValueError` for two ``sources`` of one sibling.
         """
         self.sources = sorted(sources, key=lambda source: source.para_id)
         siblings = [source.para_id for source in self.sources]
@@ -120,6 +120,7 @@ class MessageCollector:
             dest=me,
             head=head,
             inbound=tuple((lane, self._inbound(sibling, lane, at)) for lane in sorted(lanes)),
+            end=lambda lane: self._inbound(sibling, lane, at),
             outbound=tuple(
                 (view.name.lane, view.state)
                 for view in outbound

@@ -268,6 +268,11 @@ class ParachainNode:
             bodies.append(body)
         return bodies
 
+    def message_lanes(self, dest: int, at: bytes) -> list[bytes]:
+        """The lanes to ``dest`` that are in use at a block, one byte each. Raises `StateUnavailable`."""
+        lanes = _lane_views.decode(self.call("StateMessagingApi_outbound_lanes", b"", at))
+        return [bytes([lane.name.lane]) for lane in lanes if lane.name.para == dest]
+
     def forget_settled_bodies(self, finalized: bytes) -> None:
         """Drop the bodies of messages that are settled at a finalized block: no fork that may still win has them in
         flight. To be called with every finalized block, or some. Raises `StateUnavailable`.

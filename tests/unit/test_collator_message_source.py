@@ -27,7 +27,14 @@ from pileus.network.topology import Collator as CollatorSpec
 from pileus.network.topology import Parachain, RelayChainSection, RelayNode, Topology
 from runtime.chains import demo
 from runtime.pallets.state_messaging.events import ItemRefused, MessageConsumed
-from runtime.pallets.state_messaging.lanes import VERSION, InboundLane, OutboundLane, Outcome, chain_step
+from runtime.pallets.state_messaging.lanes import (
+    VERSION,
+    InboundLane,
+    InboundWindow,
+    OutboundLane,
+    Outcome,
+    chain_step,
+)
 from runtime.pallets.state_messaging.limits import DEFAULT_LIMITS, Limits
 from runtime.pallets.state_messaging.types import (
     InboundItem,
@@ -124,6 +131,7 @@ def request(
         ME,
         of.head,
         tuple((cursors or {0: InboundLane()}).items()),
+        lambda lane: InboundWindow() if lane >= 128 else InboundLane(),
         (),
         KEYS,
         lambda lane: [],
@@ -626,3 +634,66 @@ def test_the_request_names_the_head_that_relay_state_has() -> None:
     # The other one has no head on the relay chain, and is not even asked.
     assert [entry.source for entry in seen] == [2000] * len(seen)
     assert report.collation.fetched[1][1].problem == "the relay chain has no head of 2999"
+
+
+# Lanes that we have never heard of.
+
+
+@dataclass(frozen=True)
+class Talkative(Sibling):
+    """A node that names lanes."""
+
+    named: Any = ()
+
+    def message_lanes(self, dest: int, at: bytes) -> Any:
+        return self.named
+
+
+def talkative(bodies: Bodies, named: Any) -> Talkative:
+    of = sibling(bodies)
+    return Talkative(of.bodies, of.head, of.nodes, named)
+
+
+def test_a_lane_that_only_the_node_names() -> None:
+    bodies = {(9, 1): body(1), (200, 1): body(1), (200, 2): body(2)}
+    of = talkative(bodies, [b"\x09", b"\xc8", b"\x09"])
+    answer = fetch(of)
+    assert answer.item is not None
+    assert [batch.lane for batch in answer.item.batches] == [9, 200]
+    assert delivered(of, answer.item) == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [None, 3, [b""], [b"", b"\x00"], [b"\x00\x01\x02"], [object()], ["0"], [b"\x07"] * 257, [bytes(300)]],
+)
+def test_names_of_lanes_are_a_hint_and_no_more(named: Any) -> None:
+    answer = fetch(talkative(FIVE, named))
+    assert answer.item is not None
+    assert delivered(five(), answer.item) == [1, 2, 3, 4, 5]
+
+
+# In head mode.
+
+
+@pytest.mark.parametrize("name", [*PROOF_LIES, *BODY_LIES])
+def test_a_lie_in_head_mode(name: str) -> None:
+    """The same lies where one value is proven: nothing comes of them, or what was sent."""
+    liar = (
+        Liar(five(), proofs=of_lane(PROOF_LIES[name]))
+        if name in PROOF_LIES
+        else Liar(five(), bodies=BODY_LIES[name])
+    )
+    answer = SiblingMessageSource(SIBLING, liar, LAYOUT_V1).fetch(request(five()))  # type: ignore[arg-type]
+    assert_refused(answer)
+
+
+def test_an_honest_node_in_head_mode() -> None:
+    answer = SiblingMessageSource(SIBLING, five(), LAYOUT_V1).fetch(request(five()))
+    assert answer.item is not None
+    (batch,) = answer.item.batches
+    assert batch.tail == ()
+    assert delivered(five(), answer.item) == [1, 2, 3, 4, 5]
+    flat = fetch(five()).item
+    assert flat is not None
+    assert answer.item.proof_bytes() < flat.proof_bytes()
