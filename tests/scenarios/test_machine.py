@@ -8,6 +8,7 @@ the history with it, and is fed by events; what it holds the chains to at every 
 * no message is consumed twice, or in another form than it was sent; ordered lanes keep their order;
 * every outcome is told once, agrees with what the destination did, and is final;
 * no message is both timed out and delivered;
+* value is conserved over all chains (`pileus.testing.conservation`);
 * state is bounded: exactly the unsettled messages and a constant per lane and sibling;
 * nothing is lost: when all is quiet again, every message has its outcome, and every window is open.
 
@@ -25,9 +26,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from pileus.testing.conservation import check_conservation, read_book
 from pileus.testing.lab import ALICE, SLOT, Lab, LabBlock, LabRelayBlock
 from runtime.chains import demo
-from runtime.pallets.mailbox import MAX_LETTER, RECIPIENT
+from runtime.pallets.assets import TransferReceived
+from runtime.pallets.mailbox import MAX_LETTER, RECIPIENT, LetterReceived
 from runtime.pallets.state_messaging.events import (
     MessageConsumed,
     MessageSent,
@@ -49,6 +52,7 @@ from runtime.support.dispatch import ROOT, Origin, OriginKind
 CHAINS = (2000, 2001, 2002)
 LANES = (0, 1, 128)
 LIMITS = replace(DEFAULT_LIMITS, remembered_heads=4, max_prune_per_block=6, max_messages_per_item=8)
+ROUTES = [(one, other) for one in CHAINS for other in CHAINS if one != other]
 SOMEBODY = Origin(OriginKind.SIGNED, ALICE)
 messaging, mailbox = demo.state_messaging, demo.mailbox
 
@@ -85,7 +89,7 @@ class Letters:
 
 LETTERS = st.builds(
     Letters,
-    route=st.sampled_from([(one, other) for one in CHAINS for other in CHAINS if one != other]),
+    route=st.sampled_from(ROUTES),
     lane=st.sampled_from(LANES),
     count=st.integers(1, 4),
     recipient=st.sampled_from((RECIPIENT, RECIPIENT, b"nobody")),
@@ -130,6 +134,10 @@ class Messaging(RuleBasedStateMachine):
         model = self.model(para).copy()
         for event in block.events:
             self.account(para, model, block, event)
+        taken = [event for event in block.events if isinstance(event, LetterReceived | TransferReceived)]
+        delivered = [event for event in block.of(MessageConsumed) if event.outcome == Outcome.DELIVERED]  # type: ignore[attr-defined]
+        assert len(taken) == len(delivered), "delivered is what a handler has taken"
+        model.letters += sum(isinstance(event, LetterReceived) for event in taken)
         self.models[block.header.hash()] = model
         return block
 
@@ -147,7 +155,6 @@ class Messaging(RuleBasedStateMachine):
             source = self.model(event.source, block.relay_parent)
             assert source.sent[para, event.lane, event.nonce] == event.commitment, "not what was sent"
             model.consumed[place] = Outcome(event.outcome)
-            model.letters += event.outcome == Outcome.DELIVERED
         elif isinstance(event, MessagesSkipped):
             for nonce in range(event.first, event.last + 1):
                 model.consumed.setdefault((event.source, event.lane, nonce), Outcome.SKIPPED)
@@ -178,6 +185,20 @@ class Messaging(RuleBasedStateMachine):
         timeout = None if letters.slots is None else self.lab.relay.best.time + letters.slots * SLOT
         body = MessageBody(RECIPIENT, letters.recipient, timeout, bytes(letters.size))
         return lambda: messaging.send_message(dest, letters.lane, body)
+
+    @rule(
+        route=st.sampled_from(ROUTES),
+        amount=st.sampled_from((demo.UNIT, 3 * demo.UNIT, 1)),
+        foreign=st.booleans(),
+        slots=st.none() | st.integers(2, 8),
+    )
+    def transfer(self, route: tuple[int, int], amount: int, foreign: bool, slots: int | None) -> None:
+        """An amount leaves its home, or returns there; it may be too late, or more than there is."""
+        para, dest = route
+        timeout = None if slots is None else self.lab.relay.best.time + slots * SLOT
+        home = dest if foreign else para
+        action = [lambda: demo.assets.transfer(SOMEBODY, dest, home, ALICE, amount, timeout)]
+        self.include((para, self.build(para, action)))
 
     @rule(paras=st.lists(st.sampled_from(CHAINS), min_size=1, unique=True), lost=st.booleans())
     def go_on(self, paras: list[int], lost: bool) -> None:
@@ -312,6 +333,13 @@ class Messaging(RuleBasedStateMachine):
                     assert there in (None, Outcome.EXPIRED, Outcome.SKIPPED), "timed out and delivered"
                 else:
                     assert there == outcome
+
+    @invariant()
+    def value_is_conserved(self) -> None:
+        heads = {para: Header.decode(self.lab.relay.best.heads[para]) for para in CHAINS}
+        check_conservation(
+            {para: read_book(self.lab[para].nodes, head.state_root) for para, head in heads.items()}
+        )
 
     @invariant()
     def state_is_bounded(self) -> None:
