@@ -66,6 +66,28 @@ class WitWorld(wit_world.WitWorld):  # type: ignore[misc]
         return answer
 
 
+def prepare() -> None:
+    """Do now what a process does at first use; each call begins here, and would do it again.
+
+    Codecs write themselves out as Python source and compile it when they are first needed.
+    """
+    from runtime.primitives.scale import Struct
+    from runtime.primitives.scale.generate import Compiled
+
+    pending: list[Any] = [Struct]
+    while pending:
+        kind = pending.pop()
+        pending.extend(kind.__subclasses__())
+        try:
+            kind.codec()
+        except (AttributeError, TypeError, ValueError):
+            continue  # an abstract base has no fields to encode
+    for found in gc.get_objects():
+        if isinstance(found, Compiled):
+            found.encoder()
+            found.decoder()
+
+
 def load(archive: bytes) -> bytes:
     description = json.loads(archive)
     sources = Sources(description["modules"])
@@ -79,6 +101,7 @@ def load(archive: bytes) -> bytes:
     if not hasattr(entry_points, "items"):
         raise TypeError(f"module {description['runtime']} is not a runtime: it has no table ENTRY_POINTS")
     ENTRY_POINTS[:] = [function for _, function in sorted(entry_points.items())]
+    prepare()
     version = entry_points["Core_version"](b"") if "Core_version" in entry_points else b""
     pileus_links.STATE_VERSION[0] = min(version[-1], 1) if version else 0  # system_version comes last
     answer = json.dumps({"entry_points": sorted(entry_points), "version": version.hex()}).encode()
