@@ -269,13 +269,13 @@ class PvfHost:
                         raise WorkerFailure(f"the worker failed: {detail}")
                     case other:
                         raise ProtocolViolation(f"{type(other).__name__} in the middle of a job")
-        except TimeoutError:
-            raise DeadlineExceeded(job.entry_point, WALL_CLOCK_FACTOR * seconds) from None
-        except ProtocolViolation as error:
-            raise PossiblyInvalid(f"ambiguous worker behaviour: {error}") from None
-        except _GONE:
+        except (TimeoutError, ProtocolViolation, *_GONE) as error:
             if failure is not None:
                 raise failure from None
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded(job.entry_point, WALL_CLOCK_FACTOR * seconds) from None
+            if isinstance(error, ProtocolViolation):
+                raise PossiblyInvalid(f"ambiguous worker behaviour: {error}") from None
             if self._closed:
                 raise WorkerFailure("the PVF host was closed in the middle of a job") from None
             raise PossiblyInvalid(f"ambiguous worker death: the process {process.last_words()}") from None

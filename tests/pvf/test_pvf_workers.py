@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from host_functions.contexts import ValidationContext
+from host_functions.contexts import HostContext, ValidationContext
+from host_functions.errors import StateUnavailable
 from host_functions.interfaces.relay_chain_state import read_relay_state
-from pov_validator import Abstain, AbstainReason, Invalid, InvalidReason, Valid
+from pov_validator import Abstain, AbstainReason, Invalid, InvalidReason, OwnState, Valid
 from pov_validator.pvf import (
     ExecutorParams,
     PossiblyInvalid,
@@ -115,20 +116,35 @@ def test_a_result_is_checked_like_any_other(guests: Any, make_host: MakeHost, go
     assert verdict.reason is InvalidReason.BAD_RETURN
 
 
+@pytest.mark.parametrize(
+    "then",
+    [
+        'say(Returned(b"never mind", ()))',
+        'say(Stopped(Stop.PANIC, "guessed", ()))',
+        "say(Ready())",
+        "sys.exit(1)",
+        "import time; time.sleep(60)",
+        'say(HostCall(job.remote[0], (Data(b"another"),)))',
+    ],
+)
 def test_a_failed_read_counts_whatever_the_worker_makes_of_it(
-    guests: Any, make_host: MakeHost, good: bytes, relay_node: Any
+    guests: Any, make_host: MakeHost, good: bytes, relay_node: Any, then: str
 ) -> None:
-    from pov_validator import OwnState
-
-    body = """
-        say(HostCall(job.remote[0], (Data(b"key"),)))
-        hear()
-        say(Returned(b"never mind", ()))
-    """
-    host = make_host(program=lying(body))
+    asking = f'say(HostCall(job.remote[0], (Data(b"key"),)))\nhear()\n{then}'
+    host = make_host(ExecutorParams(backing_timeout=0.5), program=lying(asking))
+    unable = read_relay_state_that_fails()
+    with pytest.raises(StateUnavailable):
+        PvfRuntime(good, host).call("validate_block", b"", unable)
     verdict = guests.judge(good, host, relay_state=OwnState(relay_node(pruned=True)))
     assert isinstance(verdict, Abstain)
     assert verdict.reason is AbstainReason.RELAY_STATE_UNAVAILABLE
+
+
+def read_relay_state_that_fails() -> HostContext:
+    def fail(key: bytes) -> bytes:
+        raise StateUnavailable(bytes(32))
+
+    return ValidationContext().override({read_relay_state: fail})
 
 
 @pytest.mark.parametrize(
