@@ -46,6 +46,8 @@ class Noted(NamedTuple):
     sent: tuple[MessageId, ...]
     delivered: tuple[MessageId, ...]
     failed: tuple[MessageId, ...]
+    """Refused by their recipient, or there is none."""
+    expired: tuple[MessageId, ...]
     settled: tuple[tuple[MessageId, Outcome], ...]
 
 
@@ -93,6 +95,7 @@ class MessageLedger:
         sent: list[MessageId] = []
         delivered: list[MessageId] = []
         failed: list[MessageId] = []
+        expired: list[MessageId] = []
         settled: list[tuple[MessageId, Outcome]] = []
         for record in events:
             event = record.event
@@ -103,25 +106,26 @@ class MessageLedger:
                 sent.append(message)
             elif isinstance(event, MessageConsumed):
                 message = MessageId(event.source, para_id, event.lane, event.nonce)
-                delivered_now = self._consume(message, Outcome(event.outcome), relay_block)
-                (delivered if delivered_now else failed).append(message)
+                outcome = Outcome(event.outcome)
+                self._consume(message, outcome, relay_block)
+                lists = {Outcome.DELIVERED: delivered, Outcome.EXPIRED: expired}
+                lists.get(outcome, failed).append(message)
             elif isinstance(event, MessageSettled):
                 message = MessageId(para_id, event.dest, event.lane, event.nonce)
                 self.entries[message].settled = relay_block
                 self._route(message).settled += 1
                 settled.append((message, Outcome(event.outcome)))
-        return Noted(tuple(sent), tuple(delivered), tuple(failed), tuple(settled))
+        return Noted(tuple(sent), tuple(delivered), tuple(failed), tuple(expired), tuple(settled))
 
-    def _consume(self, message: MessageId, outcome: Outcome, relay_block: int) -> bool:
+    def _consume(self, message: MessageId, outcome: Outcome, relay_block: int) -> None:
         entry = self.entries[message]
         entry.consumed, entry.outcome = relay_block, outcome
         route = self._route(message)
         if outcome is not Outcome.DELIVERED:
             route.failed += 1
-            return False
+            return
         route.delivered += 1
         route.waited += relay_block - entry.sent
-        return True
 
     def _route(self, message: MessageId) -> RouteTotals:
         return self._routes.setdefault((message.source, message.dest), RouteTotals())

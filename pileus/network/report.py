@@ -120,7 +120,9 @@ class ImportReport:
     sent: tuple[MessageId, ...]
     delivered: tuple[MessageId, ...]
     failed: tuple[MessageId, ...]
-    """Consumed without being delivered: expired, or refused by the recipient."""
+    """Consumed, but refused by their recipient, or there is none."""
+    expired: tuple[MessageId, ...]
+    """Consumed at or after their timeout, and not dispatched."""
     settled: tuple[tuple[MessageId, Outcome], ...]
     """Its own messages whose outcome it was proven, or that it was proven to have timed out."""
     answers: tuple[Answer, ...] = ()

@@ -292,6 +292,7 @@ class Network:
             noted.sent,
             noted.delivered,
             noted.failed,
+            noted.expired,
             noted.settled,
             answers,
             movements_of(para.para_id, events),

@@ -62,6 +62,7 @@ def slot_lines(report: SlotReport) -> Iterator[Text]:
             *_messages("sent", item.sent),
             *_messages("delivered", item.delivered),
             *_messages("failed", item.failed),
+            *_messages("expired", item.expired),
         )
         for outcome in Outcome:
             settled = tuple(message for message, found in item.settled if found is outcome)

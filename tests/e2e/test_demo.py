@@ -38,6 +38,7 @@ def test_transfers_acknowledgements_a_refund_and_a_query(repository: Path, form:
         "5,000,000,000,000 of 1000 arrives from 1000 (message #1): minted",
         "5,000,000,000,000 to 2000 (message #1) has arrived",
         "7,000,000,000,000 to 2000 (message #2) expired: refunded",
+        "expired 1000→2000 #2",
         "is told   1000→2000 #1 1000→2000 #3-4  delivered",
         "is shown 2000 at head 0x",
     ):

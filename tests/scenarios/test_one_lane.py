@@ -494,6 +494,20 @@ def test_53_a_receiver_that_suspends_a_lane_is_felt_by_who_sends() -> None:
     assert block.results == (None,)
 
 
+def test_53_an_old_head_closes_no_lane() -> None:
+    """A relayer may show that a lane was suspended once; only the newest head says whether it is."""
+    lab = lab_with(1)
+    lab.step({B: [lambda: messaging.set_lane_suspended(ROOT, A, 0, True)]}, only=[B])
+    lab.step(only=[A])  # acknowledged, and the head of B remembered
+    suspended = Header.decode(lab.relay.best.heads[B])
+    lab.step({B: [lambda: messaging.set_lane_suspended(ROOT, A, 0, False)]}, only=[B])
+    lab.step(only=[A])
+    old = lab.item(B, A, acks=[Ack(0, 2, 1)], head=suspended, reference=RememberedHead(suspended.hash()))
+    block = lab.build(A, [lambda: messaging.submit(Origin(OriginKind.SIGNED, ALICE), old), lab.send(B)])
+    assert refusals(block) == block.of(PeerSuspension) == []
+    assert block.results == (None, None)
+
+
 def lose_body(lab: Lab, para: int, lane: int, nonce: int) -> None:
     """The node of a chain has lost the body of a message to B."""
     commitment = lab[para].read(lambda: messaging.Outbox.get((B, lane, nonce)))

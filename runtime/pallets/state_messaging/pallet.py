@@ -302,7 +302,8 @@ class StateMessaging(Pallet):
         for batch in proven.batches:
             self.consume_proven(item.source, batch)
         for ack in item.acks:
-            settle.acknowledge(self, item.source, ack, proven.ends[ack.lane])
+            newest = isinstance(item.head, NewestHead)
+            settle.acknowledge(self, item.source, ack, proven.ends[ack.lane], is_newest=newest)
         for claim in item.timeouts:
             settle.time_out(self, item.source, claim)
         self.note_head_used(item.source, proven.head)

@@ -76,8 +76,12 @@ def check_proven(messaging: StateMessaging, item: InboundItem, due: Due, proven:
             raise Refused(Refusal.ALREADY_CONSUMED)
 
 
-def acknowledge(messaging: StateMessaging, dest: int, ack: Ack, end: Inbound) -> None:
-    """Release what the destination has consumed, at most `Ack.limit` messages, and tell the senders."""
+def acknowledge(messaging: StateMessaging, dest: int, ack: Ack, end: Inbound, *, is_newest: bool) -> None:
+    """Release what the destination has consumed, at most `Ack.limit` messages, and tell the senders.
+
+    Whether it takes more is believed of its newest head only: what is consumed stays so, but a lane that was suspended
+    may be open again, and an old head would let anybody close it.
+    """
     lane = messaging.OutboundLanes.get((dest, ack.lane))
     last = min(ack.first_nonce + ack.limit, lane.next_nonce) - 1
     if isinstance(end, InboundLane):
@@ -102,11 +106,12 @@ def acknowledge(messaging: StateMessaging, dest: int, ack: Ack, end: Inbound) ->
         if nonces:
             messaging.Settled.insert((dest, ack.lane), settled)
     in_flight = lane.bytes_in_flight - sum(pending.size for *_, pending in released)
-    changed = replace(lane, acked=acked, bytes_in_flight=in_flight, suspended=end.suspended)
+    suspended = end.suspended if is_newest else lane.suspended
+    changed = replace(lane, acked=acked, bytes_in_flight=in_flight, suspended=suspended)
     if changed != lane:
         messaging.OutboundLanes.insert((dest, ack.lane), changed)
-    if lane.suspended != end.suspended:
-        messaging.deposit_event(PeerSuspension(dest, ack.lane, end.suspended))
+    if lane.suspended != suspended:
+        messaging.deposit_event(PeerSuspension(dest, ack.lane, suspended))
     if not released:
         return
     messaging.Released.put(messaging.Released.get() + len(released))
