@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wasmtime
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from host_functions.executor.wasm import CompileCache
+from host_functions.state_machine import Storage
+from pileus.chain_spec import CODE, parse_runtime_file
 from pileus.cli.app import main
-from pileus.compat import Column, Kind, Options, examine_all
+from pileus.compat import Column, Kind, Options, examine, examine_all
 
 SOLO = "local-testnet-genesis.json.gz"
 SHELL = "asset-hub-polkadot-genesis.json.gz"
@@ -165,6 +171,41 @@ def test_the_table_says_what_json_says(
     assert "node-template-100" in out
     assert "[red]odd\\x1b" in out
     assert "\x1b" not in out
+
+
+DAMAGE = st.sampled_from(["flip", "cut", "grow", "drop", "fill"])
+
+
+@pytest.mark.slow
+@given(st.data())
+@settings(max_examples=12)
+def test_a_damaged_genesis_is_a_row_and_never_an_error(vectors_dir: Path, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from([SOLO, SHELL, RELAY]))
+    spec = parse_runtime_file((vectors_dir / "files" / name).read_bytes()).spec
+    assert spec is not None
+    top = dict(spec.genesis.top)
+    for key in data.draw(
+        st.lists(st.sampled_from(sorted(set(top) - {CODE})), min_size=1, max_size=6, unique=True)
+    ):
+        value = top[key]
+        match data.draw(DAMAGE):
+            case "flip" if value:
+                at = data.draw(st.integers(0, 8 * len(value) - 1))
+                top[key] = value[: at >> 3] + bytes([value[at >> 3] ^ 1 << (at & 7)]) + value[(at >> 3) + 1 :]
+            case "cut":
+                top[key] = value[: data.draw(st.integers(0, len(value)))]
+            case "drop":
+                del top[key]
+            case "fill":
+                top[key] = b"\xff" * len(value)
+            case _:
+                top[key] = value + data.draw(st.binary(max_size=40))
+    row = examine(
+        name, replace(spec, genesis=Storage(top)), spec.code, blocks=1, flips=1, cache=CompileCache.default()
+    )
+    assert row.passed == (row.reason is None)
+    assert row.reason is None or row.reason.strip()
+    json.dumps(row.to_json())
 
 
 @pytest.mark.slow
