@@ -436,6 +436,7 @@ LIMITS = DEFAULT_QUERY_LIMITS
         ("QuestionMalformed", {"question": Keys((b"a", b"a"))}),
         ("QuestionMalformed", {"question": Page(b"map/", None, 0)}),
         ("QuestionMalformed", {"question": Page(b"map/", b"mar/", 1)}),
+        ("QuestionMalformed", {"question": Page(b"map/", b"", 1)}),
         ("LifetimeOutOfRange", {"lifetime": 0}),
         ("LifetimeOutOfRange", {"lifetime": LIMITS.max_lifetime + 1}),
         ("LifetimeOutOfRange", {"lifetime": 2**64}),

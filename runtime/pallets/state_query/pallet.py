@@ -215,10 +215,9 @@ class StateQuery(Pallet):
             malformed = not parts or any(first >= second for first, second in pairwise(parts))
             too_large = len(parts) > limits.max_keys
         else:
-            parts = (question.prefix, question.after or b"")
-            malformed = not question.max_entries or not (question.after or question.prefix).startswith(
-                question.prefix
-            )
+            prefix, after = question.prefix, question.after
+            parts = (prefix,) if after is None else (prefix, after)
+            malformed = not question.max_entries or not parts[-1].startswith(prefix)
             too_large = question.max_entries > limits.max_page_entries
         if too_large or len(context) > limits.max_context_bytes:
             raise self.fail(self.Error.QuestionTooLarge)
