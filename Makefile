@@ -6,7 +6,7 @@ STAMP := $(VENV)/.pileus-installed
 GUEST_LINT := $(BIN)/python tools/guest_lint.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow campaign test-real real-chains vm check bench docs clean
+.PHONY: help demo test test-slow campaign test-real test-frozen real-chains vm check bench docs clean
 
 help:
 	@echo "make demo    messages, transfers and queries between two parachains, in both relay-state forms; a timeout"
@@ -14,6 +14,7 @@ help:
 	@echo "make campaign  search for counterexamples for long: every property, and the state machines"
 	@echo "make test-slow  run the long ones: every real runtime at hand, 160 live blocks"
 	@echo "make test-real  run the tests on chain specs of real networks, after make real-chains"
+	@echo "make test-frozen  run the long tests of frozen runtimes: generated blocks, PVF workers, several VMs, the page"
 	@echo "make real-chains  fetch chain specs of real networks with npm, into .cache/real-chains"
 	@echo "make vm      build the Python VM that runtimes are frozen into (once; make test does it too)"
 	@echo "make check   ruff, mypy --strict, import-linter, guest lint"
@@ -48,6 +49,9 @@ vm: $(STAMP)
 
 test: $(STAMP) vm
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not real"
+
+test-frozen: $(STAMP) vm
+	$(BIN)/python -m pytest -q -n 2 -m slow tests/frozen
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 -m "slow and not real"

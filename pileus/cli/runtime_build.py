@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
+from host_functions.executor.frozen.ensure import ensure_vm
 from host_functions.executor.frozen.freeze import freeze
 from host_functions.executor.frozen.sources import ImportRefused
-from host_functions.executor.frozen.vm import find_vm
 from pileus.cli.chain_files import compile_cache
 from pileus.cli.errors import DoesNotHold, UnreadableInput
 from pileus.cli.options import JsonOption
@@ -57,7 +57,7 @@ def runtime_build(
     """
     name, paths = _module_and_paths(module)
     try:
-        blob = freeze(name, paths=paths, vm=find_vm(warn), cache=compile_cache())
+        blob = freeze(name, paths=paths, vm=ensure_vm(warn), cache=compile_cache())
     except ImportRefused as error:
         if error.chain == (name,) and error.reason.startswith("there is no module"):
             raise UnreadableInput(
