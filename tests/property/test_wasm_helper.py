@@ -43,7 +43,7 @@ class Bench:
         self.heap: SharedHeap = self.helper.heap(self.memory, BUMP_BASE)
 
     def call(self, name: str, argument: int) -> int | None:
-        function = self.helper._functions[name]
+        function = self.helper._instance.exports(self.store)[name]
         assert isinstance(function, wasmtime.Func)
         bits = 32 if name in (MALLOC, FREE) else 64
         signed = argument - ((argument >> (bits - 1)) << bits)

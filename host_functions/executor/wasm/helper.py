@@ -75,17 +75,15 @@ class Helper:
     """One instance of the module, bound to the memory of one guest."""
 
     def __init__(self, config: EngineConfig, store: wasmtime.Store, memory: wasmtime.Memory) -> None:
-        exports = Exports(wasmtime.Instance(store, _module(config), [memory]), store)
-        self._functions = {name: _function(exports, name) for name in HELPED}
-        state = exports.get("state")
+        self._instance = wasmtime.Instance(store, _module(config), [memory])
+        state = Exports(self._instance, store).get("state")
         if not isinstance(state, wasmtime.Memory):
             raise TypeError("the helper module lost its state")
         self._state = ctypes.addressof(state.data_ptr(store).contents)
 
     def define(self, linker: wasmtime.Linker, store: wasmtime.Store) -> None:
         """Let ``linker`` answer `HELPED` with this instance."""
-        for name, function in self._functions.items():
-            linker.define(store, "env", name, function)
+        linker.define_instance(store, "env", self._instance)
 
     def heap(self, memory: GuestMemory, heap_base: int) -> SharedHeap:
         """Begin the heap at ``heap_base``."""
@@ -102,13 +100,6 @@ class Helper:
             bounds = OutOfBounds(detail & LOW, detail >> 32, execution.memory.size)
             return Trap(execution.entry_point, f"{name}: {bounds}")
         return heap_error(Fault(code), detail) if code else None
-
-
-def _function(exports: Exports, name: str) -> wasmtime.Func:
-    function = exports.get(name)
-    if not isinstance(function, wasmtime.Func):
-        raise TypeError(f"the helper module lost {name}")
-    return function
 
 
 def heap_error(fault: Fault, detail: int) -> OutOfMemory:

@@ -111,6 +111,7 @@ class WasmRuntime:
         self._config = engine or EngineConfig(interruptible=timeout is not None)
         self.timeout = timeout
         """Seconds the next call may take, where the engine is interruptible."""
+        self._entry_points = frozenset(self.blob.entry_points)
         self._heap = heap
         self._linking = linking
         self._link_lock = threading.Lock()
@@ -172,7 +173,7 @@ class WasmRuntime:
         take: Callable[[Snapshot], None] | None,
         meter: _Meter | None = None,
     ) -> bytes:
-        if entry_point not in self.blob.entry_points:
+        if entry_point not in self._entry_points:
             raise GuestPanic(entry_point, "the blob exports no such function")
         context = observed(context, "wasm", entry_point)
         execution = Execution(entry_point, context, argument, self._state_version)
