@@ -81,3 +81,20 @@ def real_chain() -> Callable[[str], Path]:
         return folder / name
 
     return find
+
+
+@pytest.fixture(scope="session")
+def more_chain() -> Callable[[str], Path]:
+    """``more_chain("nexus.json")``: a chain that no npm package has; skips the test where nobody has put it.
+
+    The folder is ``.cache/more-chains``, or what ``PILEUS_MORE_CHAINS`` names. The tests say where the files come from.
+    """
+    chosen = os.environ.get("PILEUS_MORE_CHAINS")
+    folder = Path(chosen) if chosen else ROOT / ".cache" / "more-chains"
+
+    def find(name: str) -> Path:
+        if not (folder / name).is_file():
+            pytest.skip(f"no {name} in {folder} (put it there by hand)")
+        return folder / name
+
+    return find

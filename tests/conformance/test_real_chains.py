@@ -94,12 +94,12 @@ def test_the_bare_runtime_tells_its_version(real_chain: RealChain) -> None:
 
 
 @pytest.mark.slow
-def test_an_author_of_a_moonbeam_network_proves_its_randomness(real_chain: RealChain) -> None:
+def test_an_author_of_a_moonbeam_network_proves_its_randomness(more_chain: RealChain) -> None:
     """From the second block on the runtime checks a VRF output and its proof. No npm package has such a runtime.
 
     ``moonbase-runtime-4300.txt`` is in the Chopsticks repository; it is a runtime of 2025 with versioned block data.
     """
-    code = parse_runtime_file(real_chain("moonbase-runtime-4300.txt").read_bytes()).code
+    code = parse_runtime_file(more_chain("moonbase-runtime-4300.txt").read_bytes()).code
     assert code is not None
     spec = bare_spec(WasmRuntime(code, cache=CompileCache.default()))
     report = author_and_validate(spec, blocks=3, cache=CompileCache.default())

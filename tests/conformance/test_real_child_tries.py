@@ -102,7 +102,7 @@ class Ledger:
         return {key: backend.get(key) or b"" for key in backend.keys(b"")}
 
 
-@pytest.mark.parametrize("source", ["recorded", "fetched"])
+@pytest.mark.parametrize("source", ["recorded", pytest.param("fetched", marks=pytest.mark.real)])
 def test_a_crowdloan_writes_a_child_trie(source: str, request: pytest.FixtureRequest) -> None:
     """Contributions are entries of a child trie for each fund; the second one reads what the first one wrote."""
     if source == "recorded":
@@ -167,9 +167,9 @@ CONTRACT = """(module
 
 
 @pytest.mark.slow
-def test_contracts_write_child_tries_that_validate_block_accepts(real_chain: Callable[[str], Path]) -> None:
+def test_contracts_write_child_tries_that_validate_block_accepts(more_chain: Callable[[str], Path]) -> None:
     """No npm package has a runtime with contracts: put ``contracts-rococo.json`` of the Cumulus repository there."""
-    spec = spec_in(real_chain("contracts-rococo.json"))
+    spec = spec_in(more_chain("contracts-rococo.json"))
     para = RealParachain.from_spec(spec, cache=CompileCache.default(), balances=endowed(spec))
     relay = ModelRelay([para])
     sender = sender_of(spec)

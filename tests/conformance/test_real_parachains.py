@@ -288,9 +288,9 @@ def test_a_damaged_genesis_ends_in_a_report(vectors_dir: Path, data: st.DataObje
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["nexus.json", "gargantua.paseo.json"])
-def test_a_keccak_chain(real_chain: Callable[[str], Path], compiled: CompileCache, name: str) -> None:
+def test_a_keccak_chain(more_chain: Callable[[str], Path], compiled: CompileCache, name: str) -> None:
     """No npm package has one: put the chain specs of the Hyperbridge repository there."""
-    report = author_and_validate(load_spec(real_chain(name)), cache=compiled)
+    report = author_and_validate(load_spec(more_chain(name)), cache=compiled)
     assert report.passed, report.reason
     assert report.para is not None
     assert report.para.genesis.layout.hasher == KECCAK_256
