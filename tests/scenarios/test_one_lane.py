@@ -285,6 +285,11 @@ def test_20_remembered_heads_are_few_the_oldest_goes_first_and_nothing_unused_is
     # An item against a remembered head, long after: here an acknowledgement that says nothing new.
     old = lab.item(A, B, acks=[Ack(0, 1, 1)], head=kept[0], reference=RememberedHead(kept[0].hash()))
     assert refusals(lab.build(B, items=[old])) == []
+    # Nor does an item that changes nothing push a head out of the ring.
+    idle = lab.build(B, items=[lab.item(A, B, acks=[Ack(0, 1, 1)])])
+    newest = Header.decode(lab.relay.best.heads[A])
+    assert refusals(idle) == []
+    assert lab[B].read(lambda: messaging.remembered_head(A, newest.hash())) is None
     gone = lab.item(A, B, acks=[Ack(0, 1, 1)], head=used[0], reference=RememberedHead(used[0].hash()))
     assert refused(lab, B, gone) is Refusal.HEAD_NOT_REMEMBERED
 

@@ -299,14 +299,16 @@ class StateMessaging(Pallet):
         except Refused as refused:
             self.deposit_event(ItemRefused(item.source, refused.refusal))
             return refused.refusal
+        used = bool(proven.batches)
         for batch in proven.batches:
             self.consume_proven(item.source, batch)
+        newest = isinstance(item.head, NewestHead)
         for ack in item.acks:
-            newest = isinstance(item.head, NewestHead)
-            settle.acknowledge(self, item.source, ack, proven.ends[ack.lane], is_newest=newest)
+            used |= settle.acknowledge(self, item.source, ack, proven.ends[ack.lane], is_newest=newest)
         for claim in item.timeouts:
-            settle.time_out(self, item.source, claim)
-        self.note_head_used(item.source, proven.head)
+            used |= settle.time_out(self, item.source, claim)
+        if used:
+            self.note_head_used(item.source, proven.head)
         return None
 
     def _check(self, item: InboundItem) -> ProvenItem:

@@ -76,8 +76,9 @@ def check_proven(messaging: StateMessaging, item: InboundItem, due: Due, proven:
             raise Refused(Refusal.ALREADY_CONSUMED)
 
 
-def acknowledge(messaging: StateMessaging, dest: int, ack: Ack, end: Inbound, *, is_newest: bool) -> None:
-    """Release what the destination has consumed, at most `Ack.limit` messages, and tell the senders.
+def acknowledge(messaging: StateMessaging, dest: int, ack: Ack, end: Inbound, *, is_newest: bool) -> bool:
+    """Release what the destination has consumed, at most `Ack.limit` messages, and tell the senders; whether that
+    changed anything.
 
     Whether it takes more is believed of its newest head only: what is consumed stays so, but a lane that was suspended
     may be open again, and an old head would let anybody close it.
@@ -113,27 +114,31 @@ def acknowledge(messaging: StateMessaging, dest: int, ack: Ack, end: Inbound, *,
     if lane.suspended != suspended:
         messaging.deposit_event(PeerSuspension(dest, ack.lane, suspended))
     if not released:
-        return
+        return changed != lane
     messaging.Released.put(messaging.Released.get() + len(released))
     messaging.deposit_event(LaneAcknowledged(dest, ack.lane, acked))
     for nonce, commitment, pending in released:
         if not pending.timed_out:
             sent = SentMessage(dest, ack.lane, nonce, commitment)
             _tell(messaging, sent, end.outcome_of(nonce), pending.owner)
+    return True
 
 
-def time_out(messaging: StateMessaging, dest: int, claim: TimeoutClaim) -> None:
-    """Make the outcome of the claimed messages final. They stay in the outbox until the destination has passed
-    them.
+def time_out(messaging: StateMessaging, dest: int, claim: TimeoutClaim) -> bool:
+    """Make the outcome of the claimed messages final; whether any had none before. They stay in the outbox until the
+    destination has passed them.
     """
+    found = False
     for nonce in claim.nonces:
         position = dest, claim.lane, nonce
         pending = messaging.Pending.get(position)
         commitment = messaging.Outbox.get(position)
         if pending is None or pending.timed_out or commitment is None:
             continue
+        found = True
         messaging.Pending.insert(position, replace(pending, timed_out=True))
         _tell(messaging, SentMessage(*position, commitment), Outcome.TIMED_OUT, pending.owner)
+    return found
 
 
 def _tell(messaging: StateMessaging, sent: SentMessage, outcome: Outcome, owner: bytes) -> None:
