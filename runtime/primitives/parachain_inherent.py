@@ -7,6 +7,7 @@ two arguments of `set_validation_data`, in which messages past a size limit stan
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
@@ -87,6 +88,23 @@ class HashedMessage(Struct):
 
 
 @dataclass(frozen=True, slots=True)
+class InboundMessageId(Struct):
+    """A place in a queue that counts from its end, because the relay chain removes messages at its beginning."""
+
+    sent_at: U32
+    reverse_idx: U32
+    """Messages of the same relay block behind this one."""
+
+    def processed(self, sent_at: Sequence[int]) -> int:
+        """How many messages of a queue, sent in these relay blocks, lie up to this place
+        (``drop_processed_messages``)."""
+        end = bisect_right(sent_at, self.sent_at)
+        if end and sent_at[end - 1] == self.sent_at:
+            return max(end - self.reverse_idx, 0)
+        return end
+
+
+@dataclass(frozen=True, slots=True)
 class AbridgedDownwardMessages(Struct):
     """Downward messages in order: the first ones in full, the rest as hashes."""
 
@@ -95,12 +113,13 @@ class AbridgedDownwardMessages(Struct):
 
     @classmethod
     def abridge(
-        cls, messages: Sequence[InboundDownwardMessage], size_limit: int
+        cls, messages: Sequence[InboundDownwardMessage], size_limit: int, after: InboundMessageId
     ) -> tuple[AbridgedDownwardMessages, int]:
-        """Keep messages in full until one exceeds what is left of `size_limit` bytes.
+        """Of the messages behind `after`, keep the first in full until one exceeds what is left of `size_limit` bytes.
 
         Also returns what is left.
         """
+        messages = messages[after.processed([message.sent_at for message in messages]) :]
         count, left = _fitting([len(message.msg) for message in messages], size_limit)
         hashed = tuple(HashedMessage.of(message.sent_at, message.msg) for message in messages[count:])
         return cls(tuple(messages[:count]), hashed), left
@@ -115,13 +134,14 @@ class AbridgedHrmpMessages(Struct):
 
     @classmethod
     def abridge(
-        cls, messages: Mapping[int, Sequence[InboundHrmpMessage]], size_limit: int
+        cls, messages: Mapping[int, Sequence[InboundHrmpMessage]], size_limit: int, after: InboundMessageId
     ) -> tuple[AbridgedHrmpMessages, int]:
         """Order the queues of all senders as one, then as `AbridgedDownwardMessages.abridge`."""
         ordered = sorted(
             ((sender, message) for sender, queue in messages.items() for message in queue),
             key=lambda entry: (entry[1].sent_at, entry[0]),
         )
+        ordered = ordered[after.processed([message.sent_at for _, message in ordered]) :]
         count, left = _fitting([len(message.data) for _, message in ordered], size_limit)
         hashed = tuple(
             (sender, HashedMessage.of(item.sent_at, item.data)) for sender, item in ordered[count:]

@@ -42,6 +42,7 @@ from runtime.primitives.parachain_inherent import (
     AbridgedDownwardMessages,
     AbridgedHrmpMessages,
     HashedMessage,
+    InboundMessageId,
     ParachainInherentDataV0,
     RawParachainInherentData,
 )
@@ -199,12 +200,15 @@ def test_raw_inherent_extends_version_0() -> None:
     )
 
 
+BEGINNING = InboundMessageId(0, 0)
+
+
 @pytest.mark.parametrize(
     "limit, full, left", [(0, 0, 0), (9, 0, 9), (10, 1, 0), (19, 1, 9), (20, 2, 0), (99, 2, 79)]
 )
 def test_messages_that_do_not_fit_stand_as_hashes(limit: int, full: int, left: int) -> None:
     messages = RAW.downward_messages
-    abridged, rest = AbridgedDownwardMessages.abridge(messages, limit)
+    abridged, rest = AbridgedDownwardMessages.abridge(messages, limit, BEGINNING)
     assert rest == left
     assert abridged.full_messages == messages[:full]
     assert abridged.hashed_messages == tuple(
@@ -213,7 +217,7 @@ def test_messages_that_do_not_fit_stand_as_hashes(limit: int, full: int, left: i
 
 
 def test_horizontal_messages_are_ordered_by_relay_block_and_sender() -> None:
-    abridged, left = AbridgedHrmpMessages.abridge(RAW.horizontal_messages, 8)
+    abridged, left = AbridgedHrmpMessages.abridge(RAW.horizontal_messages, 8, BEGINNING)
     assert left == 0
     assert abridged.full_messages == (
         (2000, InboundHrmpMessage(5, b"h" * 4)),
@@ -225,8 +229,18 @@ def test_horizontal_messages_are_ordered_by_relay_block_and_sender() -> None:
 def test_hashing_stops_at_the_first_message_that_does_not_fit() -> None:
     """A later, smaller message may not overtake it."""
     messages = (InboundDownwardMessage(1, b"d" * 10), InboundDownwardMessage(2, b"e"))
-    abridged, left = AbridgedDownwardMessages.abridge(messages, 5)
+    abridged, left = AbridgedDownwardMessages.abridge(messages, 5, BEGINNING)
     assert (abridged.full_messages, left) == ((), 5)
+
+
+@pytest.mark.parametrize(
+    "place, left",
+    [((4, 0), 4), ((5, 0), 2), ((5, 1), 3), ((5, 9), 4), ((6, 0), 2), ((7, 0), 1), ((7, 3), 4), ((9, 0), 0)],
+)
+def test_what_was_taken_before_is_left_out(place: tuple[int, int], left: int) -> None:
+    messages = tuple(InboundDownwardMessage(at, bytes([at])) for at in (5, 5, 7, 8))
+    abridged, _ = AbridgedDownwardMessages.abridge(messages, 100, InboundMessageId(*place))
+    assert abridged.full_messages == messages[4 - left :]
 
 
 # -- version -------------------------------------------------------------------------------------------------------

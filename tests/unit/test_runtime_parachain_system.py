@@ -416,7 +416,7 @@ def test_only_senders_with_a_channel_may_speak(messages: InboundMessagesData) ->
     ids=["none", "one less", "another order", "one twice", "another hash"],
 )
 def test_horizontal_messages_must_lead_to_their_channels_head(messages: InboundMessagesData) -> None:
-    with block(), pytest.raises(InvalidBlock, match="horizontal messages of 2000 do not lead"):
+    with block(), pytest.raises(InvalidBlock, match=r"horizontal messages of 2000 do not lead|not in order"):
         set_data(open_channel(HORIZONTAL).inherent(), messages)
 
 
@@ -424,8 +424,81 @@ def test_the_watermark_does_not_pass_a_message_that_stays() -> None:
     links = tuple((SENDER, HashedMessage.of(message.sent_at, message.data)) for message in HORIZONTAL[1:])
     with block():
         set_data(open_channel(HORIZONTAL, 40).inherent(), horizontal(from_sender(HORIZONTAL[0]), links))
-        assert pallet.HrmpWatermark.get() == HORIZONTAL[1].sent_at - 1
+        assert pallet.HrmpWatermark.get() == HORIZONTAL[0].sent_at
         assert pallet.LastHrmpMqcHeads.get() == {SENDER: chain_head(HORIZONTAL[:1])}
+
+
+def test_horizontal_messages_come_in_the_order_of_the_relay_chain() -> None:
+    """Else an author could leave an early message of one channel and still move the watermark over it."""
+    early = InboundHrmpMessage(20, b"early")
+    both = relay(
+        number=40,
+        ingress=vec(u32).encode((SENDER, OTHER)),
+        from_sender=channel(chain_head(HORIZONTAL)),
+        from_other=channel(chain_head((early,))),
+    )
+    left = ((OTHER, HashedMessage.of(early.sent_at, early.data)),)
+    with block(), pytest.raises(InvalidBlock, match="not in order of relay block and sender"):
+        set_data(both.inherent(), horizontal(from_sender(*HORIZONTAL), left))
+
+
+@given(
+    sent=st.lists(
+        st.tuples(st.integers(11, 13), st.sampled_from([SENDER, OTHER]), st.integers(0, 4)), max_size=7
+    ),
+    limit=st.integers(4, 9),
+)
+def test_channels_are_read_to_their_end_whatever_fits_into_a_block(
+    sent: list[tuple[int, int, int]], limit: int
+) -> None:
+    """The relay chain's side: it drops what was sent up to the watermark, which may land only on its last place, on
+    the relay parent, or on a block in which something was sent."""
+    ordered = sorted(sent)
+    queue = [
+        (sender, InboundHrmpMessage(at, bytes([position]) * size))
+        for position, (at, sender, size) in enumerate(ordered)
+    ]
+    heads = {
+        sender: channel(chain_head(_of(sender, queue)) if _of(sender, queue) else None)
+        for sender in (SENDER, OTHER)
+    }
+    taken: list[tuple[int, InboundHrmpMessage]] = []
+    with block(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runtime.pallets.parachain_system.pallet.MESSAGES_SIZE_LIMIT", limit // 2)
+        set_data(relay(number=10).inherent())
+        for number in range(20, 20 + len(queue) + 1):
+            next_block(number)
+            watermark = pallet.HrmpWatermark.get()
+            waiting = [(sender, message) for sender, message in queue if message.sent_at > watermark]
+            basic = relay(
+                number=number,
+                ingress=vec(u32).encode((SENDER, OTHER)),
+                from_sender=heads[SENDER],
+                from_other=heads[OTHER],
+            ).inherent()
+            raw = RawParachainInherentData(
+                basic.validation_data,
+                basic.relay_chain_state,
+                (),
+                {sender: _of(sender, waiting) for sender in (SENDER, OTHER)},
+            )
+            data = InherentData()
+            data.put_data(PARACHAIN, raw.encode())
+            made = pallet.create_inherent(data)
+            assert made is not None
+            messages = made.arguments[1]
+            set_data(basic, messages)
+            taken += messages.horizontal.full_messages
+            moved = pallet.HrmpWatermark.get()
+            assert moved in {watermark, number, *(message.sent_at for _, message in waiting)}
+            assert moved >= watermark
+            if not messages.horizontal.hashed_messages:
+                assert moved == number
+    assert taken == queue
+
+
+def _of(sender: int, queue: list[tuple[int, InboundHrmpMessage]]) -> tuple[InboundHrmpMessage, ...]:
+    return tuple(message for by, message in queue if by == sender)
 
 
 def test_a_channel_that_is_opened_again_starts_from_nothing() -> None:
@@ -456,13 +529,14 @@ def test_the_inherent_is_made_of_either_form_of_the_data() -> None:
     ):
         data = InherentData()
         data.put_data(identifier, raw.encode())
-        made.append(pallet.create_inherent(data))
+        with block():
+            made.append(pallet.create_inherent(data))
     assert made[0] is not None
     assert made[0].encode() == made[1].encode()  # type: ignore[union-attr]
     assert pallet.is_inherent(made[0])
     order = [(sender, message.sent_at) for sender, message in made[0].arguments[1].horizontal.full_messages]
     assert order == [(SENDER, 20), (OTHER, 20), (SENDER, 21), (SENDER, 22)]
-    with pytest.raises(InvalidBlock, match="has no validation data"):
+    with block(), pytest.raises(InvalidBlock, match="has no validation data"):
         pallet.create_inherent(InherentData())
 
 
@@ -471,7 +545,8 @@ def test_a_long_downward_queue_leaves_room_for_the_channels() -> None:
     pvd = relay().inherent().validation_data
     data = InherentData()
     data.put_data(PARACHAIN, RawParachainInherentData(pvd, (), large, {SENDER: HORIZONTAL}).encode())
-    made = pallet.create_inherent(data)
+    with block():
+        made = pallet.create_inherent(data)
     assert made is not None
     messages = made.arguments[1]
     assert (len(messages.downward.full_messages), len(messages.downward.hashed_messages)) == (2, 2)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 from host_functions.interfaces import storage_proof_size as host_proof_size
@@ -37,6 +38,7 @@ from runtime.primitives.parachain import (
 from runtime.primitives.parachain_inherent import (
     AbridgedDownwardMessages,
     AbridgedHrmpMessages,
+    InboundMessageId,
     InboundMessagesData,
     ParachainInherentData,
     ParachainInherentDataV0,
@@ -97,7 +99,10 @@ class ParachainSystem(Pallet):
         btree_map(u32, h256), default={}
     )
     ProcessedDownwardMessages = StorageValue(u32, default=0)
+    LastProcessedDownwardMessage = StorageValue(InboundMessageId.codec())
+    LastProcessedHrmpMessage = StorageValue(InboundMessageId.codec())
     HrmpWatermark = StorageValue(u32, default=0)
+    """Stays for the next block: where messages are left in the middle of a relay block, the watermark does too."""
     PendingUpwardMessages = StorageVec(byte_vec)
     UpwardMessages = StorageVec(byte_vec)
 
@@ -123,7 +128,6 @@ class ParachainSystem(Pallet):
         """Forget what the previous block said to the relay chain."""
         self.ValidationData.kill()
         self.ProcessedDownwardMessages.kill()
-        self.HrmpWatermark.kill()
         self.UpwardMessages.kill()
         return Weight(10_000_000, 2_000)
 
@@ -208,6 +212,9 @@ class ParachainSystem(Pallet):
             )
         if full:
             self.LastDmqMqcHead.put(head)
+            last = full[-1].sent_at
+            behind = sum(link.sent_at == last for link in messages.downward.hashed_messages)
+            self.LastProcessedDownwardMessage.put(InboundMessageId(last, behind))
             self.deposit_event(DownwardMessagesReceived(len(full)))
             self.deposit_event(DownwardMessagesProcessed(Weight(), head))
         self.ProcessedDownwardMessages.put(len(full))
@@ -224,6 +231,10 @@ class ParachainSystem(Pallet):
         for sender in [sender for sender, _ in full] + [sender for sender, _ in hashed]:
             if sender not in channels:
                 raise InvalidBlock(f"horizontal message from {sender}, which has no channel to us")
+        order = [(message.sent_at, sender) for sender, message in full]
+        order += [(link.sent_at, sender) for sender, link in hashed]
+        if any(second < first for first, second in pairwise(order)):
+            raise InvalidBlock("horizontal messages are not in order of relay block and sender")
         for sender, message in full:
             heads[sender] = mqc_head(heads[sender], message.sent_at, message.data)
         ends = dict(heads)
@@ -234,9 +245,28 @@ class ParachainSystem(Pallet):
                 raise InvalidBlock(f"horizontal messages of {sender} do not lead to the channel's queue head")
         # Also when there is no channel left: a channel that is opened again starts from an empty queue.
         self.LastHrmpMqcHeads.put(heads)
-        # The relay chain drops what was sent up to the watermark, so it may not pass a message that stays
-        # queued.
-        self.HrmpWatermark.put(min([relay_parent_number, *(link.sent_at - 1 for _, link in hashed)]))
+        self._note_horizontal(
+            [message.sent_at for _, message in full],
+            [link.sent_at for _, link in hashed],
+            relay_parent_number,
+        )
+
+    def _note_horizontal(self, taken: list[int], left: list[int], relay_parent_number: int) -> None:
+        """How far the channels are read: for the author of the next block, and for the relay chain.
+
+        The relay chain drops what was sent up to the watermark and accepts only its last one, the relay parent, or a
+        block in which something was sent to us. So it is the last block none of whose messages stays queued.
+        """
+        if not left:
+            last = taken[-1] if taken else relay_parent_number
+            self.LastProcessedHrmpMessage.put(InboundMessageId(last, 0))
+            self.HrmpWatermark.put(relay_parent_number)
+            return
+        last = taken[-1]
+        self.LastProcessedHrmpMessage.put(InboundMessageId(last, sum(at == last for at in left)))
+        finished = [at for at in taken if at < left[0]]
+        if finished:
+            self.HrmpWatermark.put(finished[-1])
 
     def create_inherent(self, data: InherentData) -> Call | None:
         raw = data.get_data(PARACHAIN, RawParachainInherentData.codec())
@@ -247,8 +277,17 @@ class ParachainSystem(Pallet):
             raw = RawParachainInherentData(
                 old.validation_data, old.relay_chain_state, old.downward_messages, old.horizontal_messages
             )
-        downward, left = AbridgedDownwardMessages.abridge(raw.downward_messages, MESSAGES_SIZE_LIMIT)
-        horizontal, _ = AbridgedHrmpMessages.abridge(raw.horizontal_messages, left + MESSAGES_SIZE_LIMIT)
+        # The node hands in whole queues. What an earlier block took is still in them until that block is included,
+        # and longer if the watermark could not pass it.
+        seen = InboundMessageId(self.LastRelayChainBlockNumber.get(), 0)
+        downward, left = AbridgedDownwardMessages.abridge(
+            raw.downward_messages, MESSAGES_SIZE_LIMIT, self.LastProcessedDownwardMessage.get() or seen
+        )
+        horizontal, _ = AbridgedHrmpMessages.abridge(
+            raw.horizontal_messages,
+            left + MESSAGES_SIZE_LIMIT,
+            self.LastProcessedHrmpMessage.get() or seen,
+        )
         messages = InboundMessagesData(downward, horizontal)
         return self.call_of(self.set_validation_data, raw.without_messages(), messages)
 
