@@ -6,7 +6,7 @@ STAMP := $(VENV)/.pileus-installed
 GUEST_LINT := $(BIN)/python tools/guest_lint.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow campaign test-real test-frozen real-chains vm check bench docs clean
+.PHONY: help demo test test-slow campaign test-real test-frozen real-chains vm wheel check bench docs clean
 
 help:
 	@echo "make demo    messages, transfers and queries between two parachains, in both relay-state forms; a timeout"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-frozen  run the long tests of frozen runtimes: generated blocks, PVF workers, several VMs, the page"
 	@echo "make real-chains  fetch chain specs of real networks with npm, into .cache/real-chains"
 	@echo "make vm      build the Python VM that runtimes are frozen into (once; make test does it too)"
+	@echo "make wheel   build the wheel into dist, with the Python VM in it"
 	@echo "make check   ruff, mypy --strict, import-linter, guest lint"
 	@echo "make bench   print the benchmarks as ratios to the hash floor"
 	@echo "make records  write the documents of record (docs/record) from new runs"
@@ -71,6 +72,10 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(GUEST_LINT)
+
+wheel: $(STAMP) vm
+	@$(BIN)/python -m host_functions.executor.frozen.build --packaged
+	$(BIN)/python -m hatchling build -t wheel -d dist
 
 bench: $(STAMP)
 	@for bench in benchmarks/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done

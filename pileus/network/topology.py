@@ -308,6 +308,11 @@ def _check(topology: Topology) -> None:
         )
         if para.chain_spec is not None:
             _check_real(para, where)
+        elif para.execution != "native" and not topology.relaychain.is_model:
+            raise TopologyError(
+                f'{where}.execution: expected "native" under a real relay chain, whose limit of validation code is '
+                "smaller than a frozen runtime"
+            )
     if not topology.relaychain.is_model:
         _check_real_relay(topology.relaychain)
     for at, (first, last) in enumerate(topology.relaychain.finality_stalls):

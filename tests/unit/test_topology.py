@@ -80,6 +80,13 @@ THREE = TWO + SECOND_PARA.replace("2000", "3000")
             "$.parachains[0].execution",
             "Python runtime only",
         ),
+        (
+            MINIMAL.replace("id = 1000", 'id = 1000\nexecution = "both"').replace(
+                "[relaychain]", '[relaychain]\nchain = "some-spec.json"'
+            ),
+            "$.parachains[0].execution",
+            "under a real relay chain",
+        ),
         (MINIMAL.replace("id = 1000", 'id = 1000\nexecution = "jit"'), "$.parachains[0].execution", "jit"),
         (MINIMAL.replace("id = 1000", 'id = 1000\nruntime = "../evil"'), "$.parachains[0].runtime", "regex"),
         (MINIMAL.replace("id = 1000", 'id = 1000\nchain = "a/b"'), "$.parachains[0].chain", "regex"),
