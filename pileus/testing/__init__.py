@@ -3,7 +3,7 @@
 * a guest in many contexts: `assert_contexts_agree`, `WasmCaller`, `RuntimeCall`;
 * a host function of your own: `relay_contexts`, `assert_function_conforms`;
 * candidates as a dishonest collator would make them: `reseal`, `recommit`, `bit_flips`;
-* Hypothesis strategies in `pileus.testing.strategies`, and a pytest plugin in `pileus.testing.plugin`.
+* Hypothesis strategies in `pileus.testing.strategies`, and a pytest plugin in `pileus.pytest_plugin`.
 
 The conformance test of contexts is `host_functions.conformance.run_conformance_test`.
 """

@@ -405,7 +405,7 @@ def test_the_plugin(tmp_path: Path) -> None:
             "pytest",
             "-q",
             "-p",
-            "pileus.testing.plugin",
+            "pileus.pytest_plugin",
             "-p",
             "no:cacheprovider",
         ]
@@ -432,4 +432,17 @@ def test_the_plugin_is_found_by_its_entry_point(repository: Path) -> None:
     import tomllib
 
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["entry-points"]["pytest11"] == {"pileus": "pileus.testing.plugin"}
+    assert project["entry-points"]["pytest11"] == {"pileus": "pileus.pytest_plugin"}
+
+
+def test_the_plugin_costs_a_test_run_nothing_before_it_is_used() -> None:
+    """Whoever has Pileus installed loads it in every run of pytest."""
+    code = (
+        "import sys, pileus.pytest_plugin; "
+        "print(*sorted(name for name in sys.modules if name.split('.')[0] in "
+        "('pileus', 'host_functions', 'runtime', 'pov_validator', 'wasmtime')))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stdout.split() == ["pileus", "pileus.pytest_plugin"]
