@@ -131,8 +131,8 @@ def test_run_of_the_readme(repository: Path, capsys: pytest.CaptureFixture[str])
     (excerpt,) = re.findall(
         r"^```text\n(.*?)^```", (repository / "README.md").read_text("utf-8"), re.M | re.S
     )
-    topology = repository / "examples" / "two_parachains.toml"
-    status, out, _ = outcome(["run", str(topology), "--relay-state", "carried", "--blocks", "6"], capsys)
+    topology = repository / "examples" / "transfers_and_queries.toml"
+    status, out, _ = outcome(["run", str(topology), "--relay-state", "carried", "--blocks", "8"], capsys)
     assert status == 0
     # Block hashes change with every change of the runtime's source, which is in the state as `:code`, and with them
     # by some bytes how well a PoV compresses.
