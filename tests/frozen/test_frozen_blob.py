@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_the_same_sources_and_vm_give_the_same_bytes_in_every_process(
     for seed in ("0", "4711"):
         done = subprocess.run(
             [sys.executable, "-c", FREEZE, "trouble", str(guests)],
-            env={**__import__("os").environ, "PYTHONHASHSEED": seed},
+            env=dict(os.environ, PYTHONHASHSEED=seed),
             capture_output=True,
             text=True,
             check=True,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -143,7 +147,7 @@ def test_every_host_function_answers_as_it_does_natively(
     argument: bytes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.syspath_prepend(str(__import__("pathlib").Path(__file__).parent / "guests"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "guests"))
     native = NativeRuntime("trouble")
     frozen = WasmRuntime(trouble_blob.code, cache=compiled, linking=linking)
     contexts = {runtime: authoring() for runtime in (native, frozen)}
@@ -185,6 +189,36 @@ def test_fuel_is_the_same_every_time(metered: WasmRuntime) -> None:
     # Fuel is looked at where functions and loops begin, so a little too little may do.
     with pytest.raises(OutOfFuel, match=f"stopped after {fuel // 2} units of fuel"):
         metered.call_metered("Trouble_work", argument, ValidationContext(), fuel // 2)
+
+
+IN_ANOTHER_PROCESS = """
+import sys
+from pathlib import Path
+from host_functions.contexts import ValidationContext
+from host_functions.executor.wasm import CompileCache, WasmRuntime
+from host_functions.executor.wasm.engine import EngineConfig
+code = Path(sys.argv[1]).read_bytes()
+runtime = WasmRuntime(code, cache=CompileCache.default(), engine=EngineConfig(metered=True))
+print(runtime.call_metered("Trouble_work", b"some argument", ValidationContext())[1])
+"""
+
+
+@pytest.mark.slow
+def test_fuel_is_the_same_in_every_process(
+    metered: WasmRuntime, trouble_blob: FrozenBlob, tmp_path: Path
+) -> None:
+    _, fuel = metered.call_metered("Trouble_work", b"some argument", ValidationContext())
+    (tmp_path / "trouble.wasm").write_bytes(trouble_blob.code)
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", IN_ANOTHER_PROCESS, str(tmp_path / "trouble.wasm")],
+            env=dict(os.environ, PYTHONHASHSEED=seed),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        )
+        assert int(done.stdout) == fuel
 
 
 def test_an_endless_loop_runs_out_of_fuel(metered: WasmRuntime) -> None:
