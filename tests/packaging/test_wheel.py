@@ -107,6 +107,8 @@ def test_every_module_of_the_wheel_imports(site: Path, tmp_path: Path) -> None:
         f"site = pathlib.Path({str(site)!r})\n"
         f"for package in {sorted(PACKAGES)!r}:\n"
         "    for path in sorted((site / package).rglob('*.py')):\n"
+        "        if 'frozen/guest' in path.as_posix():\n"
+        "            continue  # modules of the Python VM: what they import is only there\n"
         "        name = '.'.join(path.relative_to(site).with_suffix('').parts).removesuffix('.__init__')\n"
         # The files inside the Python VM are no modules of the host: they import each other, and what the VM has.
         "        if not name.endswith('.__main__') and '.frozen.guest.' not in name:\n"
