@@ -1,15 +1,21 @@
 """The relay chain as an in-process node offers it to a parachain node.
 
 The counterpart of Cumulus' ``RelayChainInProcessInterface`` [cumulus-relay-chain-interface]: a collator with an
-embedded relay full node. See `RelayChainInterface` for what each method answers.
+embedded relay full node. See `RelayChainInterface` for what each method answers. What blocks and their states answer
+is the same for both forms of the relay chain (`BlocksInterface`); the model's is here, the real one's in
+`pileus.relay_chain.real.interface`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Generic, Protocol, TypeVar
 
 from host_functions.relay_state import EmbeddedRelayNode, RelayStateReader
+from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.chain import RelayChain
+from pileus.relay_chain.state import StateDatabase
+from pileus.relay_chain.storage import RelayState
 from runtime.primitives.header import Header
 from runtime.primitives.parachain import (
     CommittedCandidateReceipt,
@@ -18,13 +24,34 @@ from runtime.primitives.parachain import (
     PersistedValidationData,
 )
 
-__all__ = ["RelayChainInProcessInterface"]
+__all__ = ["BlocksInterface", "RelayChainInProcessInterface"]
 
 
-class RelayChainInProcessInterface:
-    """`RelayChainInterface` over a `RelayChain`."""
+class ChainOfBlocks(Protocol):
+    """What `BlocksInterface` needs of a relay chain."""
 
-    def __init__(self, chain: RelayChain) -> None:
+    database: StateDatabase
+
+    @property
+    def best(self) -> RelayBlock: ...
+
+    @property
+    def finalized(self) -> RelayBlock: ...
+
+    def block(self, block: bytes, /) -> RelayBlock: ...
+
+    def state(self, block: RelayBlock, /) -> RelayState: ...
+
+    def __contains__(self, block: object, /) -> bool: ...
+
+
+Chain = TypeVar("Chain", bound=ChainOfBlocks)
+
+
+class BlocksInterface(Generic[Chain]):
+    """The methods of `RelayChainInterface` that blocks and their states answer, in either form."""
+
+    def __init__(self, chain: Chain) -> None:
         self.chain = chain
 
     def best_block_hash(self) -> bytes:
@@ -50,13 +77,6 @@ class RelayChainInProcessInterface:
         state = self.chain.state(self.chain.block(relay_parent))
         return EmbeddedRelayNode(self.chain.database, state.root)
 
-    def persisted_validation_data(self, para_id: int, relay_parent: bytes) -> PersistedValidationData | None:
-        block = self.chain.block(relay_parent)
-        head = self.chain.state(block).para_head(para_id)
-        if head is None:
-            return None
-        return PersistedValidationData(head, block.number, block.state_root, self.chain.config.max_pov_size)
-
     def validation_code_hash(self, para_id: int, relay_parent: bytes) -> bytes | None:
         return self.chain.state(self.chain.block(relay_parent)).code_hash(para_id)
 
@@ -64,6 +84,17 @@ class RelayChainInProcessInterface:
         self, para_id: int, relay_parent: bytes
     ) -> CommittedCandidateReceipt | None:
         return self.chain.block(relay_parent).pending_of(para_id)
+
+
+class RelayChainInProcessInterface(BlocksInterface[RelayChain]):
+    """`RelayChainInterface` over a `RelayChain`."""
+
+    def persisted_validation_data(self, para_id: int, relay_parent: bytes) -> PersistedValidationData | None:
+        block = self.chain.block(relay_parent)
+        head = self.chain.state(block).para_head(para_id)
+        if head is None:
+            return None
+        return PersistedValidationData(head, block.number, block.state_root, self.chain.config.max_pov_size)
 
     def retrieve_dmq_contents(self, para_id: int, relay_parent: bytes) -> tuple[InboundDownwardMessage, ...]:
         return self.chain.state(self.chain.block(relay_parent)).downward_messages(para_id)
