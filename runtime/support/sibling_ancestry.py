@@ -28,7 +28,7 @@ from runtime.primitives.header import Header
 from runtime.primitives.relay_keys import storage_prefix
 from runtime.primitives.scale import H256, Variant, u32
 from runtime.support.sibling_state import SiblingHead, read_sibling, sibling_head
-from runtime.trie.errors import DuplicateNode, MissingNode, TrieError, UnusedNode
+from runtime.trie.errors import TrieError, fault_of
 from runtime.trie.layout import LAYOUT_V1, Layout
 
 __all__ = [
@@ -268,14 +268,8 @@ def _find_in_window(newest: Header, reference: BlockHashWindow, layout: Layout, 
     key = block_hash_key(head.number)
     try:
         stored = read_sibling(newest, [key], reference.nodes, layout)[key]
-    except MissingNode:
-        raise HeadRefused(HeadRefusal.PROOF_INCOMPLETE) from None
-    except UnusedNode:
-        raise HeadRefused(HeadRefusal.UNUSED_NODE) from None
-    except DuplicateNode:
-        raise HeadRefused(HeadRefusal.DUPLICATE_NODE) from None
-    except TrieError:
-        raise HeadRefused(HeadRefusal.PROOF_MALFORMED) from None
+    except TrieError as error:
+        raise HeadRefused(HeadRefusal(HeadRefusal.PROOF_INCOMPLETE + fault_of(error))) from None
     if stored is None:
         # Provably not kept (any more): the sibling's own window is narrower than ours.
         raise HeadRefused(HeadRefusal.TOO_OLD)

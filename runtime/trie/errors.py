@@ -29,6 +29,8 @@ database (its own state is gone) or a witness (the proof does not cover the key)
 
 from __future__ import annotations
 
+import enum
+
 from host_functions.errors import PileusError
 
 __all__ = [
@@ -47,11 +49,13 @@ __all__ = [
     "MissingNode",
     "NoTransaction",
     "ProofError",
+    "ProofFault",
     "RootMismatch",
     "TrieError",
     "TrieProofError",
     "UnusedNode",
     "ValueMismatch",
+    "fault_of",
 ]
 
 SHOWN = 40
@@ -211,3 +215,26 @@ class IncompleteTrieProof(TrieProofError):
 
     def __init__(self) -> None:
         super().__init__("the trie proof ends too early")
+
+
+class ProofFault(enum.IntEnum):
+    """What is wrong with a storage proof, as protocols tell it apart: their refusals stand in this order."""
+
+    INCOMPLETE = 0
+    """A node is missing, so neither presence nor absence is shown."""
+    MALFORMED = 1
+    UNUSED_NODE = 2
+    DUPLICATE_NODE = 3
+
+
+def fault_of(error: TrieError) -> ProofFault:
+    """What a proof is refused for whose check ended in `error`."""
+    match error:
+        case MissingNode():
+            return ProofFault.INCOMPLETE
+        case UnusedNode():
+            return ProofFault.UNUSED_NODE
+        case DuplicateNode():
+            return ProofFault.DUPLICATE_NODE
+        case _:
+            return ProofFault.MALFORMED

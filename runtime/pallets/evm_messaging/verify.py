@@ -35,7 +35,7 @@ from runtime.support.ethereum.rlp import RlpError, encode_int
 from runtime.support.ethereum.trie import verify_ethereum_proof
 from runtime.support.sibling_ancestry import HeadRefusal, HeadRefused, check_reference
 from runtime.support.sibling_state import SiblingHead, read_sibling
-from runtime.trie.errors import DuplicateNode, MissingNode, TrieError, UnusedNode
+from runtime.trie.errors import TrieError, fault_of
 from runtime.trie.layout import Layout
 
 MAX_HEADER = 2_048
@@ -176,14 +176,8 @@ def prove_block(
     key = current_block_key() if earlier is None else block_hash_key(earlier.number)
     try:
         value = read_sibling(head, [key], nodes, layout)[key]
-    except MissingNode:
-        raise Refused(Refusal.STATE_PROOF_INCOMPLETE) from None
-    except UnusedNode:
-        raise Refused(Refusal.STATE_UNUSED_NODE) from None
-    except DuplicateNode:
-        raise Refused(Refusal.STATE_DUPLICATE_NODE) from None
-    except TrieError:
-        raise Refused(Refusal.STATE_PROOF_MALFORMED) from None
+    except TrieError as error:
+        raise Refused(Refusal(Refusal.STATE_PROOF_INCOMPLETE + fault_of(error))) from None
     if value is None:
         raise Refused(Refusal.NO_BLOCK)
     try:
@@ -204,14 +198,8 @@ def prove_messages(
     keys = {position.transaction: encode_int(position.transaction) for position in item.logs}
     try:
         receipts = verify_ethereum_proof(block.receipts_root, item.receipt_nodes, keys.values())
-    except MissingNode:
-        raise Refused(Refusal.RECEIPT_PROOF_INCOMPLETE) from None
-    except UnusedNode:
-        raise Refused(Refusal.RECEIPT_UNUSED_NODE) from None
-    except DuplicateNode:
-        raise Refused(Refusal.RECEIPT_DUPLICATE_NODE) from None
-    except TrieError:
-        raise Refused(Refusal.RECEIPT_PROOF_MALFORMED) from None
+    except TrieError as error:
+        raise Refused(Refusal(Refusal.RECEIPT_PROOF_INCOMPLETE + fault_of(error))) from None
     logs = {transaction: _logs(receipts[key]) for transaction, key in keys.items()}
     proven: list[tuple[Message, bytes]] = []
     for nonce, position in enumerate(item.logs, item.first_nonce):

@@ -15,7 +15,7 @@ from runtime.pallets.state_query.limits import QueryLimits
 from runtime.pallets.state_query.types import Answer, AnswerItem, Keys, KeysAnswer, Page, PageAnswer, Query
 from runtime.support.sibling_ancestry import HeadRefusal, HeadRefused, check_reference
 from runtime.support.sibling_state import SiblingHead
-from runtime.trie.errors import DuplicateNode, MissingNode, TrieError, UnusedNode
+from runtime.trie.errors import TrieError, fault_of
 from runtime.trie.layout import Layout
 from runtime.trie.proof import verify_proof
 from runtime.trie.subtree import SubtreeTooLarge, verify_subtree
@@ -114,16 +114,10 @@ def read_answer(
             )
             return PageAnswer(page.entries, page.next_key)
         values = verify_proof(state_root, nodes, question.keys, layout)
-    except MissingNode:
-        raise Refused(Refusal.PROOF_INCOMPLETE) from None
-    except UnusedNode:
-        raise Refused(Refusal.UNUSED_NODE) from None
-    except DuplicateNode:
-        raise Refused(Refusal.DUPLICATE_NODE) from None
     except SubtreeTooLarge:
         raise Refused(Refusal.ANSWER_TOO_LARGE) from None
-    except TrieError:
-        raise Refused(Refusal.PROOF_MALFORMED) from None
+    except TrieError as error:
+        raise Refused(Refusal(Refusal.PROOF_INCOMPLETE + fault_of(error))) from None
     if sum(len(key) + len(value or b"") for key, value in values.items()) > limits.max_answer_bytes:
         raise Refused(Refusal.ANSWER_TOO_LARGE)
     return KeysAnswer(values)
