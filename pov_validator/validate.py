@@ -44,6 +44,7 @@ __all__ = [
     "MAX_HEAD_DATA_SIZE",
     "MAX_RESULT_SIZE",
     "POV_BOMB_FACTOR",
+    "is_signed_by_collator",
     "validate_candidate",
     "validation_params",
 ]
@@ -148,7 +149,7 @@ def _check_descriptor(
             f"the para's code hash is 0x{registered_code_hash.hex()}, "
             f"the descriptor says 0x{descriptor.validation_code_hash.hex()}",
         )
-    if isinstance(descriptor, CandidateDescriptorV1) and not _is_signed(descriptor):
+    if isinstance(descriptor, CandidateDescriptorV1) and not is_signed_by_collator(descriptor):
         return Invalid(
             InvalidReason.BAD_SIGNATURE,
             f"the signature of collator 0x{descriptor.collator.hex()} does not verify",
@@ -162,7 +163,8 @@ def _check_descriptor(
     return None
 
 
-def _is_signed(descriptor: CandidateDescriptorV1) -> bool:
+def is_signed_by_collator(descriptor: CandidateDescriptorV1) -> bool:
+    """Whether the signature in the descriptor is its collator's: ``check_collator_signature``."""
     payload = collator_signature_payload(
         descriptor.relay_parent,
         descriptor.para_id,

@@ -45,6 +45,7 @@ from pileus.relay_chain.real.inherent import (
     sign_bitfield,
 )
 from pileus.relay_chain.real.parachain_host import (
+    CORE_INDEX_BITS,
     CandidateBacked,
     CandidateIncluded,
     NodeFeature,
@@ -68,7 +69,6 @@ __all__ = ["AuthoredBlock", "NotScheduled", "RealRelayChain", "RealRelayChainCon
 CODE: Final = b":code"
 NEEDED: Final = ("BabeApi_configuration", "ParachainHost_validators", "ParachainHost_availability_cores")
 """Without these a runtime is no relay chain that we can author on."""
-CORE_INDEX_BITS: Final = 8
 CANDIDATE_SLOTS: Final = 3
 """Slots that a candidate needs to itself: it is backed in the next one and included in the one after; the session
 changes with the end of the block that begins the epoch."""

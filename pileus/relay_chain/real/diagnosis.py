@@ -15,15 +15,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from host_functions.contexts.families import LogLine
-from host_functions.interfaces.crypto import sr25519_verify
-from pileus.relay_chain.backing import Validator, verify_votes
+from pileus.relay_chain.backing import verify_votes
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.inclusion import Refusal, RefusalReason
-from pileus.relay_chain.real.parachain_host import NodeFeature, Occupied, ParachainHost
+from pileus.relay_chain.real.parachain_host import CORE_INDEX_BITS, NodeFeature, Occupied, ParachainHost
 from pileus.relay_chain.statements import BackedCandidate
+from pov_validator.validate import is_signed_by_collator
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import CandidateDescriptorV1
-from runtime.primitives.scale import u32
 
 if TYPE_CHECKING:
     from pileus.relay_chain.real.chain import RealRelayChain
@@ -95,7 +94,7 @@ def _checks(
         )
     if blake2_256(receipt.commitments.head_data) != descriptor.para_head:
         yield RefusalReason.PARA_HEAD_MISMATCH, "the head data do not hash to the descriptor's"
-    if isinstance(descriptor, CandidateDescriptorV1) and not _collator_signed(descriptor):
+    if isinstance(descriptor, CandidateDescriptorV1) and not is_signed_by_collator(descriptor):
         yield RefusalReason.INVALID_BACKING, "the collator's signature does not verify"
     elif not isinstance(descriptor, CandidateDescriptorV1) and not host.has_feature(
         NodeFeature.CANDIDATE_RECEIPT_V2
@@ -106,7 +105,7 @@ def _checks(
         )
     fault = verify_votes(
         _without_core_index(candidate, host),
-        _group(chain, core, relay_parent),
+        chain.group_of(core, relay_parent),
         chain.signing_context(relay_parent),
     )
     if fault is not None:
@@ -119,23 +118,7 @@ def _checks(
         )
 
 
-def _group(chain: RealRelayChain, core: int, relay_parent: RelayBlock) -> tuple[Validator, ...]:
-    return chain.group_of(core, relay_parent)
-
-
 def _without_core_index(candidate: BackedCandidate, host: ParachainHost) -> BackedCandidate:
     if not host.has_feature(NodeFeature.ELASTIC_SCALING_MVP):
         return candidate
-    return replace(candidate, validator_indices=candidate.validator_indices[:-8])
-
-
-def _collator_signed(descriptor: CandidateDescriptorV1) -> bool:
-    """``check_collator_signature``."""
-    payload = (
-        descriptor.relay_parent
-        + u32.encode(descriptor.para_id)
-        + descriptor.persisted_validation_data_hash
-        + descriptor.pov_hash
-        + descriptor.validation_code_hash
-    )
-    return sr25519_verify(descriptor.signature, payload, descriptor.collator)
+    return replace(candidate, validator_indices=candidate.validator_indices[:-CORE_INDEX_BITS])

@@ -41,6 +41,7 @@ from runtime.primitives.scale import (
 )
 
 __all__ = [
+    "CORE_INDEX_BITS",
     "CandidateBacked",
     "CandidateIncluded",
     "CandidateTimedOut",
@@ -55,6 +56,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+CORE_INDEX_BITS: Final = 8
+"""With `NodeFeature.ELASTIC_SCALING_MVP`: bits behind those of the group in a backed candidate's votes."""
 
 MAX_ITEMS: Final = 1 << 16
 """Most validators, cores, groups, events or messages that an answer may have; real chains have hundreds."""
@@ -72,7 +76,7 @@ class NodeFeature(IntEnum):
     """Bits of ``NodeFeatures``: what a relay chain has been switched to."""
 
     ELASTIC_SCALING_MVP = 1
-    """Backed candidates name their core in eight bits after the votes of the group."""
+    """Backed candidates name their core in `CORE_INDEX_BITS` after the votes of the group."""
     CANDIDATE_RECEIPT_V2 = 3
     """Descriptors with core and session are accepted [RFC-103]."""
 
