@@ -31,7 +31,7 @@ from host_functions.executor import Runtime
 from host_functions.relay_state import RelayNodeState, RelayStateReader
 from host_functions.state_machine.externalities import Externalities
 from host_functions.tracing import Trace, observing
-from pov_validator import Carried, Fallback, OwnState, RelayStateSource, validate_candidate
+from pov_validator import Carried, Fallback, OwnState, RelayStateSource, Valid, validate_candidate
 from runtime.primitives.block import Block
 from runtime.primitives.digest import AdditionalData, PreRuntime
 from runtime.primitives.hashing import blake2_256
@@ -165,7 +165,7 @@ def _validate(candidate: ReplayedCandidate, relay_state: RelayStateSource) -> tu
         candidate.runtime,
         relay_state,
     )
-    return str(verdict), str(verdict) == "valid"
+    return str(verdict), isinstance(verdict, Valid)
 
 
 def _runtime_of(candidate: ReplayedCandidate) -> Runtime:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -99,10 +98,8 @@ def test_recursion(trouble: WasmRuntime, entry_point: str) -> None:
 
 def test_deadline(trouble_blob: FrozenBlob, compiled: CompileCache) -> None:
     hurried = WasmRuntime(trouble_blob.code, cache=compiled, timeout=0.2)
-    begun = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         hurried.call("Trouble_spin", b"", ValidationContext())
-    assert time.monotonic() - begun < 20
 
 
 def test_a_host_function_that_cannot_answer_is_the_hosts_failure(trouble: WasmRuntime) -> None:

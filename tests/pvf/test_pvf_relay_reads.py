@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,20 +158,29 @@ def test_an_interrupt_of_the_caller_costs_the_process_only(
     assert isinstance(guests.judge(careless, host), Valid)
 
 
-@pytest.mark.parametrize("pause, valid", [(0.25, True), (0.5, False)])
+@pytest.mark.parametrize("pause, valid", [(100.0, True), (200.0, False)])
 def test_a_slow_disk_is_not_the_candidates_fault(
     guests: Any,
     make_host: Callable[..., PvfHost],
     careless: bytes,
     relay_node: Any,
+    monkeypatch: pytest.MonkeyPatch,
     pause: float,
     valid: bool,
 ) -> None:
-    """Time spent on answers does not count; where it becomes too much, nothing is said about the candidate."""
-    host = make_host(ExecutorParams(backing_timeout=0.1))
+    """Nothing is said about the candidate where answering takes more than the time that it has: 4 times 30 s."""
+    slept = 0.0
+
+    def sleep() -> None:
+        nonlocal slept
+        slept += pause
+
+    host = make_host(ExecutorParams(backing_timeout=30))
     assert isinstance(guests.judge(careless, host), Valid), "prepared"
-    node = relay_node(on_read=lambda: time.sleep(pause))
-    verdict = guests.judge(careless, host, relay_state=OwnState(node))
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + slept)
+    monkeypatch.setattr("pov_validator.pvf.host.time", clock)
+    verdict = guests.judge(careless, host, relay_state=OwnState(relay_node(on_read=sleep)))
+    assert slept == pause
     if valid:
         assert isinstance(verdict, Valid), verdict
     else:
