@@ -17,6 +17,7 @@ from typing import Protocol
 
 from host_functions.errors import (
     ContextDivergence,
+    DeadlineExceeded,
     HostError,
     MissingHostFunction,
     PileusError,
@@ -138,8 +139,10 @@ def _check_commitment(header: Header, additional_data: AdditionalDataMap) -> str
 def _verdict_on(error: Exception) -> Invalid | Abstain:
     if isinstance(error, StateUnavailable):
         return Abstain(AbstainReason.RELAY_STATE_UNAVAILABLE, str(error))
+    # How long a block may take is a rule for validators only: a deadline that is set here is this node's own.
     at_fault = isinstance(error, PileusError) and (
-        not isinstance(error, HostError | ContextDivergence) or isinstance(error, MissingHostFunction)
+        not isinstance(error, HostError | ContextDivergence | DeadlineExceeded)
+        or isinstance(error, MissingHostFunction)
     )
     if at_fault:
         return Invalid(InvalidReason.EXECUTION_ERROR, str(error) or type(error).__name__)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from host_functions.contexts import HostContext
-from host_functions.errors import StateUnavailable
+from host_functions.errors import DeadlineExceeded, StateUnavailable
 from host_functions.interfaces.relay_chain_state import read_relay_state
 from host_functions.relay_state import RelayStateReader
 from host_functions.state_machine.genesis import Storage, build_state
@@ -359,6 +359,19 @@ def test_a_full_node_finds_a_bad_block() -> None:
 
     judgement = judge_as_full_node(block_with(None), None, refuse, OwnState(FULL))
     assert reason(judgement) is InvalidReason.EXECUTION_ERROR
+
+
+def test_a_node_that_gives_up_waiting_says_nothing_about_the_block() -> None:
+    """Only validators have a time limit that is part of the rules."""
+
+    def slow(*reader: RelayStateReader) -> CandidateCommitments:
+        raise DeadlineExceeded("Core_execute_block", 2.0)
+
+    judged = [
+        judge_as_full_node(block_with(None), None, slow, OwnState(FULL)),
+        judge_as_collator(slow),  # type: ignore[arg-type]
+    ]
+    assert [reason(judgement) for judgement in judged] == [AbstainReason.HOST_FAILURE] * 2
 
 
 def test_a_backer_is_in_a_hurry_and_the_others_are_patient(monkeypatch: pytest.MonkeyPatch) -> None:
