@@ -2,8 +2,8 @@
 
 What they return depends on their arguments alone, so every context shares them. Host side: third-party
 libraries are welcome here and only here. `host_functions.declare` loads this module by name at the first
-call of a pure function. Follows `sp_io::{hashing, crypto, trie}` [sp-io]. Not modelled: key generation and
-signing, which need a keystore.
+call of a pure function. Follows `sp_io::{hashing, crypto, trie}` [sp-io]. Key generation and
+signing need a keystore (`host_functions.contexts.keystore`).
 """
 
 from __future__ import annotations

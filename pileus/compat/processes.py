@@ -18,7 +18,6 @@ from typing import Final
 from host_functions.compressed_blob import BlobError
 from host_functions.errors import PileusError
 from host_functions.executor.wasm import CompileCache, InvalidCode
-from host_functions.executor.wasm.cache import UnsafeCache
 from pileus.chain_spec import (
     MAX_SPEC_BYTES,
     BadChainSpec,
@@ -138,10 +137,6 @@ def _work(file: Path, relays: Sequence[Path], options: Options, answer: Connecti
 
 def _examine_here(file: Path, relays: Sequence[Path], options: Options) -> Row:
     content = read_file(file)
-    try:
-        cache = CompileCache.default()
-    except (UnsafeCache, OSError):
-        cache = None
     return examine(
         str(file),
         content.spec,
@@ -150,7 +145,7 @@ def _examine_here(file: Path, relays: Sequence[Path], options: Options) -> Row:
         blocks=options.blocks,
         flips=options.flips,
         seed=options.seed,
-        cache=cache,
+        cache=CompileCache.if_usable(),
     )
 
 

@@ -10,7 +10,6 @@ from host_functions.compressed_blob import BlobError
 from host_functions.errors import PileusError
 from host_functions.executor import NativeRuntime, Runtime
 from host_functions.executor.wasm import CompileCache, WasmRuntime
-from host_functions.executor.wasm.cache import UnsafeCache
 from pileus.network.chain_specs import load_chain_spec
 from pileus.network.parachain import RunningParachain, dev_keypair, engine_of, load_runtime
 from pileus.network.real_parachain import RunningRealParachain
@@ -44,7 +43,7 @@ def boot_parachains(topology: Topology, directory: Path) -> tuple[AnyParachain, 
         if spec.chain_spec is not None:
             where = f"$.parachains[{at}].chain_spec"
             chain = load_chain_spec(spec.chain_spec, directory, where)
-            booted.append(RunningRealParachain(spec, chain, where, cache=_compile_cache()))
+            booted.append(RunningRealParachain(spec, chain, where, cache=CompileCache.if_usable()))
             continue
         where = f"$.parachains[{at}]"
         if spec.runtime not in loaded:
@@ -52,7 +51,7 @@ def boot_parachains(topology: Topology, directory: Path) -> tuple[AnyParachain, 
         native, module = loaded[spec.runtime]
         engine = engines.get((spec.runtime, spec.execution))
         if engine is None:
-            engine = engine_of(native, spec.execution, where, _compile_cache())
+            engine = engine_of(native, spec.execution, where, CompileCache.if_usable())
             engines[spec.runtime, spec.execution] = engine
         booted.append(RunningParachain(spec, engine, module))
     askers = {
@@ -135,7 +134,7 @@ def _real(section: RelayChainSection, parachains: Sequence[AnyParachain], direct
                 finality_lag=section.finality_lag, state_pruning=section.state_pruning
             ),
             codes=_native_codes(parachains),
-            cache=_compile_cache(),
+            cache=CompileCache.if_usable(),
             timeout=CALL_TIMEOUT,
         )
         chain.await_scheduling([para.para_id for para in parachains])
@@ -151,10 +150,3 @@ def _native_codes(parachains: Sequence[AnyParachain]) -> Mapping[bytes, Runtime]
         for para in parachains
         if not isinstance(para.runtime, WasmRuntime)
     }
-
-
-def _compile_cache() -> CompileCache | None:
-    try:
-        return CompileCache.default()
-    except (UnsafeCache, OSError):
-        return None  # compiling again costs time only

@@ -156,6 +156,21 @@ def test_directories_that_others_can_write_to_are_refused(tmp_path: Path, mode: 
         CompileCache(directory)
 
 
+def test_where_there_is_no_usable_cache_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "chosen"
+    monkeypatch.setenv(ENVIRONMENT, str(directory))
+    found = CompileCache.if_usable()
+    assert found is not None
+    assert found.directory == directory
+    directory.chmod(0o777)
+    assert CompileCache.if_usable() is None
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "file" / "below"))
+    assert CompileCache.if_usable() is None
+
+
 def test_default_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv(ENVIRONMENT, raising=False)

@@ -53,6 +53,14 @@ class CompileCache:
         """The cache in `cache_directory`. Raises as the constructor does."""
         return cls(cache_directory())
 
+    @classmethod
+    def if_usable(cls) -> CompileCache | None:
+        """The same, ``None`` where it cannot be used: compiling again costs time only."""
+        try:
+            return cls.default()
+        except (UnsafeCache, OSError):
+            return None
+
     def module(self, config: EngineConfig, code: bytes, code_hash: bytes | None = None) -> wasmtime.Module:
         """The compiled form of the Wasm binary ``code``. Raises `InvalidCode`.
 
