@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,6 +46,24 @@ def load_vectors(folder: Path, name: str) -> Any:
 def repository() -> Path:
     """The root of the checkout."""
     return ROOT
+
+
+@pytest.fixture
+def pileus(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., SimpleNamespace]:
+    """Runs one command line in this process: its status, output and error text."""
+    from pileus.cli.app import main
+
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(*arguments: object) -> SimpleNamespace:
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return SimpleNamespace(status=status, out=captured.out, err=captured.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

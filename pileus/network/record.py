@@ -9,7 +9,7 @@
         params.scale                      SCALE ValidationParams, as validate_block got them
         pov.bin                           SCALE PoV: what pov_hash is over
         verdicts.json                     what each backer said
-    DIR/codes/HASH                        validation code of a real parachain, as it stands on chain
+    DIR/codes/HASH                        validation code that is Wasm, as it stands on chain
     DIR/relay/blocks/NUMBER-HASH.json     relay blocks
     DIR/relay/nodes/NUMBER-HASH.scale     SCALE Vec<Vec<u8>>: trie nodes and values new in that block's state
 

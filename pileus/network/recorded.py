@@ -34,7 +34,7 @@ from runtime.trie.layout import LAYOUT_V1
 __all__ = ["RecordedCandidate", "RecordedRelayNode", "RecordedRun"]
 
 CODE_HASH = re.compile("0x[0-9a-f]{64}")
-"""What stands for the runtime of a real parachain, whose code is in a file of that name."""
+"""What stands for a runtime in Wasm, a real parachain's or a frozen one, whose code is in a file of that name."""
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Largest file read, in bytes."""
@@ -70,16 +70,16 @@ class RecordedCandidate:
     para_name: str
     number: int
     runtime: str
-    """Import path of the runtime module it was made with; for a real parachain, the code's hash in hex."""
+    """Import path of the runtime module it was made with; for one in Wasm, the code's hash in hex."""
     receipt: CandidateReceipt
     pvd: PersistedValidationData
     pov: PoV
     codes: Path
-    """Folder with the codes of real parachains."""
+    """Folder with the codes in Wasm."""
 
     def load_runtime(self) -> Runtime | None:
-        """The runtime it was made with, as it is here now; ``None`` if there is none. Code of a real parachain runs
-        in this process."""
+        """The runtime it was made with, as it is here now; ``None`` if there is none. Wasm runs in this
+        process."""
         code = self._code()
         if code is None:
             return _load_runtime(self.runtime)

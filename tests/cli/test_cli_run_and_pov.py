@@ -19,20 +19,6 @@ from runtime.primitives.parachain import PoV
 Pileus = Callable[..., SimpleNamespace]
 
 
-@pytest.fixture
-def pileus(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Pileus:
-    """Runs one command line in this process: its status, output and error text."""
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def run(*arguments: object) -> SimpleNamespace:
-        capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return SimpleNamespace(status=status, out=captured.out, err=captured.err)
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def example(repository: Path) -> Path:
     return repository / "examples" / "two_parachains.toml"

@@ -16,17 +16,6 @@ from pileus.replay import CONTEXTS
 Pileus = Callable[..., SimpleNamespace]
 
 
-@pytest.fixture
-def pileus(capsys: pytest.CaptureFixture[str]) -> Pileus:
-    def run(*arguments: object) -> SimpleNamespace:
-        capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return SimpleNamespace(status=status, out=captured.out, err=captured.err)
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def record(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run under carried proofs; not to be changed."""

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from pileus.cli.app import main
 from pileus.verdicts import SCENARIOS, Answerer, Matrix, UnknownScenario, run_scenario, scenario_named
 from pileus.verdicts.matrix import FLAGS, parse_table
 from pileus.verdicts.report import matrix_json, matrix_lines
@@ -18,17 +17,6 @@ from pov_validator import Invalid
 from pov_validator.roles import Role
 
 Pileus = Callable[..., SimpleNamespace]
-
-
-@pytest.fixture
-def pileus(capsys: pytest.CaptureFixture[str]) -> Pileus:
-    def run(*arguments: object) -> SimpleNamespace:
-        capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return SimpleNamespace(status=status, out=captured.out, err=captured.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")
