@@ -401,6 +401,14 @@ def test_session_keys_that_cannot_be_extended(rococo: Storage, queued: bytes) ->
         relay_genesis(Storage(top), keypairs, [])
 
 
+def test_validators_may_get_the_keys_of_each_other(rococo: Storage) -> None:
+    """As with a topology that names bob before alice, over a genesis that has alice before bob."""
+    keypairs = [Keypair.from_uri(f"//{at}") for at in range(8)]
+    rotated = [*keypairs[3:], *keypairs[:3]]
+    again = relay_genesis(relay_genesis(rococo, keypairs, []), rotated, [])
+    assert active_validator_keys(again.top) == tuple(keypair.public_key for keypair in rotated)
+
+
 def test_a_state_with_a_node_missing_is_not_taken_in() -> None:
     source = StateDatabase(LAYOUT_V1)
     root = source.commit(LAYOUT_V1.empty_root, {bytes([at]) * 8: bytes([at]) * 40 for at in range(1, 200, 3)})

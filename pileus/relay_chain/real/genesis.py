@@ -11,6 +11,7 @@ Not modelled: registration through the registrar pallet, leases, deposits, stake
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -174,12 +175,14 @@ def _add_validators(top: dict[bytes, bytes], present: bytes, added: Sequence[byt
 
 
 def _with_keys(top: Mapping[bytes, bytes], replacements: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """All values with the bytes of each key replaced. Keys are 32 random bytes: they stand for nothing else."""
+    """All values with the bytes of each key replaced. Keys are 32 random bytes: they stand for nothing else.
+
+    At once and not one after the other: a new key may be an old one of another validator.
+    """
+    old_keys = re.compile(b"|".join(map(re.escape, replacements)))
     patched = dict(top)
     for key, value in top.items():
         if key == CODE or not 32 <= len(value) <= MAX_PATCHED_VALUE:
             continue
-        for old, new in replacements.items():
-            value = value.replace(old, new)
-        patched[key] = value
+        patched[key] = old_keys.sub(lambda found: replacements[found[0]], value)
     return patched
