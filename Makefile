@@ -6,7 +6,7 @@ STAMP := $(VENV)/.pileus-installed
 GUEST_LINT := $(BIN)/python tools/guest_lint.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow campaign test-real test-frozen real-chains vm wheel check bench docs clean
+.PHONY: help demo test test-slow campaign test-real test-frozen real-chains vm wheel check bench records docs clean
 
 help:
 	@echo "make demo    messages, transfers and queries between two parachains, in both relay-state forms; a timeout"

@@ -5,7 +5,7 @@ used.
 
 =================================== ========================================================================
 ``--pileus-seed=N``                 seed of every network that `pileus_network` boots (0)
-``--pileus-relay-state=MODE``       where validators read relay state: ``own`` (as given) or ``carried``
+``--pileus-relay-state=MODE``       where validators read relay state: ``own`` (as given), ``carried``, ``fallback``
 ``--pileus-trace=N``                host calls shown of a failed test that used `host_trace` (20)
 =================================== ========================================================================
 """
@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--pileus-relay-state",
         default="own",
         metavar="MODE",
-        help="Where validators read relay state: own or carried.",
+        help="Where validators read relay state: own, carried or fallback.",
     )
     group.addoption(
         "--pileus-trace",

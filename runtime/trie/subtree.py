@@ -80,9 +80,8 @@ def verify_subtree(
     """What the proof `nodes` shows of the keys below `prefix` that are greater than `after`.
 
     `after` is None or starts with `prefix`; at most `max_entries` (one or more) entries with together `max_bytes` of
-    keys and values. Raises MissingNode
-    when the range is not covered, BadNode for a node that no honest trie contains, SubtreeTooLarge, and
-    DuplicateNode and UnusedNode.
+    keys and values. Raises MissingNode when the range is not covered, BadNode for a node that no honest trie contains,
+    SubtreeTooLarge, DuplicateNode and UnusedNode.
     """
     items = tuple(nodes)
     store = {layout.digest(item): item for item in items}
