@@ -273,14 +273,7 @@ class Collator:
             info = CollationInfoV1.decode(runtime.call(function, b"", after)).with_head(block.header.encode())
         else:
             info = CollationInfo.decode(runtime.call(function, block.header.encode(), after))
-        return CandidateCommitments(
-            info.upward_messages,
-            tuple(sorted(info.horizontal_messages, key=lambda message: message.recipient)),
-            info.new_validation_code,
-            info.head_data,
-            info.processed_downward_messages,
-            info.hrmp_watermark,
-        )
+        return info.to_commitments()
 
     def _descriptor(
         self,

@@ -167,14 +167,6 @@ def executing(node: ParachainNode, block: Block) -> Callable[[RelayStateReader],
         answer = full_node.call(
             "CollectCollationInfo_collect_collation_info", block.header.encode(), block.header.hash()
         )
-        info = CollationInfo.decode(answer)
-        return CandidateCommitments(
-            info.upward_messages,
-            tuple(sorted(info.horizontal_messages, key=lambda message: message.recipient)),
-            info.new_validation_code,
-            info.head_data,
-            info.processed_downward_messages,
-            info.hrmp_watermark,
-        )
+        return CollationInfo.decode(answer).to_commitments()
 
     return execute

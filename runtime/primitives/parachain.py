@@ -299,6 +299,17 @@ class CollationInfo(Struct):
     hrmp_watermark: U32
     head_data: bytes
 
+    def to_commitments(self) -> CandidateCommitments:
+        """The outputs of the candidate, with the horizontal messages by recipient, as the relay chain wants them."""
+        return CandidateCommitments(
+            self.upward_messages,
+            tuple(sorted(self.horizontal_messages, key=lambda message: message.recipient)),
+            self.new_validation_code,
+            self.head_data,
+            self.processed_downward_messages,
+            self.hrmp_watermark,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CollationInfoV1(Struct):

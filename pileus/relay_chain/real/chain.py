@@ -24,6 +24,7 @@ from host_functions.executor.wasm import CompileCache, WasmRuntime
 from host_functions.executor.wasm.runtime import version_reader
 from host_functions.state_machine import FullBackend, Storage, build_state
 from pileus.block_builder import Proposal
+from pileus.chain_spec import CODE
 from pileus.keyring import Keypair
 from pileus.metadata import Metadata
 from pileus.relay_chain.backing import BackingOutcome, Validator, back_candidate
@@ -66,7 +67,6 @@ from runtime.trie.layout import Layout
 
 __all__ = ["AuthoredBlock", "NotScheduled", "RealRelayChain", "RealRelayChainConfig"]
 
-CODE: Final = b":code"
 NEEDED: Final = ("BabeApi_configuration", "ParachainHost_validators", "ParachainHost_availability_cores")
 """Without these a runtime is no relay chain that we can author on."""
 CANDIDATE_SLOTS: Final = 3

@@ -18,6 +18,7 @@ from typing import Final
 
 from host_functions.errors import PileusError
 from host_functions.state_machine import Storage
+from pileus.chain_spec import CODE
 from pileus.keyring import Keypair
 from runtime.primitives import relay_keys
 from runtime.primitives.errors import ScaleError
@@ -42,7 +43,6 @@ ACCOUNT_LENGTH: Final = 32
 """Bytes of an account id."""
 LIFECYCLE_PARACHAIN: Final = b"\x02"
 """``ParaLifecycle::Parachain``."""
-CODE: Final = b":code"
 
 SESSION_VALIDATORS: Final = relay_keys.storage_prefix("Session", "Validators")
 """``Vec<AccountId>``."""
