@@ -27,6 +27,7 @@ from runtime.primitives.parachain import (
 
 __all__ = [
     "DEFAULT_CLAIM_QUEUE_OFFSET",
+    "MAX_SIGNALS",
     "CandidateUMPSignals",
     "UMPSignalsError",
     "UMPSignalsFault",
@@ -37,6 +38,7 @@ __all__ = [
 DEFAULT_CLAIM_QUEUE_OFFSET: Final = 0
 """Where in the claim queue a candidate without a `SelectCore` signal is scheduled."""
 MAX_SIGNALS: Final = 2
+"""Of one candidate: one of each kind."""
 
 
 class UMPSignalsFault(Enum):

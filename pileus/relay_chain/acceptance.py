@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
 from pileus.relay_chain.storage import RelayState
+from pov_validator.ump_signals import MAX_SIGNALS
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import (
     UMP_SEPARATOR,
@@ -25,8 +25,6 @@ from runtime.primitives.parachain import (
 )
 
 __all__ = ["Criterion", "Violation", "check_outputs"]
-
-MAX_UMP_SIGNALS: Final = 2
 
 
 class Criterion(Enum):
@@ -123,10 +121,8 @@ def _check_upward(messages: Sequence[bytes], limits: AbridgedHostConfiguration) 
     if UMP_SEPARATOR in messages:
         separator = messages.index(UMP_SEPARATOR)
         signals = len(messages) - separator - 1
-        if signals > MAX_UMP_SIGNALS:
-            return Violation(
-                Criterion.UMP_TOO_MANY_SIGNALS, f"{signals} signals, allowed are {MAX_UMP_SIGNALS}"
-            )
+        if signals > MAX_SIGNALS:
+            return Violation(Criterion.UMP_TOO_MANY_SIGNALS, f"{signals} signals, allowed are {MAX_SIGNALS}")
         if not signals:
             return Violation(Criterion.UMP_NO_SIGNAL, "nothing follows the separator")
         messages = messages[:separator]

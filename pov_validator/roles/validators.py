@@ -141,7 +141,9 @@ def _check_session(descriptor: CandidateDescriptor, facts: RelayParentFacts) -> 
 
 def _check_signals(candidate: CommittedCandidateReceipt, facts: RelayParentFacts) -> Invalid | None:
     """The signals among the upward messages, and the core that follows from them."""
-    claim_queue = facts.claim_queue or {DEFAULT_CLAIM_QUEUE_OFFSET: facts.cores}
+    claim_queue = facts.claim_queue
+    if claim_queue is None:
+        claim_queue = {DEFAULT_CLAIM_QUEUE_OFFSET: facts.cores}
     try:
         check_ump_signals(candidate.descriptor, candidate.commitments.upward_messages, claim_queue)
     except UMPSignalsError as error:

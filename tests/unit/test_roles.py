@@ -230,6 +230,23 @@ def test_a_backer_knows_the_relay_parent_and_the_others_do_not(
     assert not isinstance(later.verdict, Invalid)
 
 
+@pytest.mark.parametrize(
+    "claim_queue, expected",
+    [
+        (None, None),
+        ({0: (1,)}, None),
+        ({0: (2,)}, InvalidReason.INVALID_UMP_SIGNALS),
+        ({}, InvalidReason.INVALID_UMP_SIGNALS),
+    ],
+)
+def test_an_empty_claim_queue_is_not_an_unknown_one(
+    claim_queue: dict[int, tuple[int, ...]] | None, expected: InvalidReason | None
+) -> None:
+    facts = replace(FACTS, claim_queue=claim_queue)
+    judgement = judge_as_backer(candidate(b"plain"), PoV(b"plain"), PVD, CODES, OwnState(FULL), facts)
+    assert reason(judgement) is expected
+
+
 def recover_from(receipt: CandidateReceipt, validators: int | None, chunks: Iterable[ErasureChunk]) -> object:
     return reason(judge_as_approval_checker(receipt, Recovery(validators, chunks), CODES, OwnState(FULL)))
 
