@@ -101,7 +101,7 @@ def pov_validate(
             ]
         print_fields(fields)
     if not isinstance(verdict, Valid):
-        raise DoesNotHold(f"{recorded.label}: {verdict}")
+        raise DoesNotHold(f"{recorded.label}: {verdict}{recorded.runtime_hint()}")
 
 
 def pov_inspect(directory: RunArgument, candidate: CandidateOption, as_json: JsonOption = False) -> None:

@@ -44,23 +44,24 @@ def trace(
 ) -> None:
     """Show every host call of a recorded candidate: what was asked, what came back, which proof nodes it touched.
 
-    With --diff, exit status 1 if the two contexts differ. Without, 1 if the context cannot execute the candidate or
-    finds it invalid.
+    With --diff, exit status 1 if the two contexts differ, or if neither gets as far as a host call. Without, 1 if the
+    context cannot execute the candidate or finds it invalid.
     """
     if diff is not None and context is not None:
         raise UnreadableInput("--context and --diff exclude each other")
-    replayed, mode = _open(record, candidate)
+    replayed, mode, hint = _open(record, candidate)
     try:
         if diff is None:
-            _show(replay(replayed, context or f"validate-{mode}"), as_json)
+            _show(replay(replayed, context or f"validate-{mode}"), hint, as_json)
         else:
             first, second = (replay(replayed, name) for name in diff)
-            _show_both(first, second, as_json)
+            _show_both(first, second, hint, as_json)
     except UnknownContext as error:
         raise UnreadableInput(str(error)) from error
 
 
-def _open(directory: str, label: str) -> tuple[ReplayedCandidate, str]:
+def _open(directory: str, label: str) -> tuple[ReplayedCandidate, str, str]:
+    """The candidate, where its run read relay state, and what to say if its runtime is not here."""
     try:
         run = RecordedRun(Path(directory))
         recorded = run.candidate(label)
@@ -69,10 +70,10 @@ def _open(directory: str, label: str) -> tuple[ReplayedCandidate, str]:
         )
     except RecordError as error:
         raise UnreadableInput(str(error)) from error
-    return candidate, run.relay_state
+    return candidate, run.relay_state, recorded.runtime_hint()
 
 
-def _show(replayed: Replayed, as_json: bool) -> None:
+def _show(replayed: Replayed, hint: str, as_json: bool) -> None:
     if as_json:
         print_json({**_outcome(replayed), "calls": [asdict(call) for call in replayed.trace.calls]})
     else:
@@ -82,10 +83,10 @@ def _show(replayed: Replayed, as_json: bool) -> None:
         if replayed.trace.dropped:
             print(f"{replayed.trace.dropped} more calls are not shown")
     if not replayed.succeeded:
-        raise DoesNotHold(f"{replayed.context}: {replayed.outcome}")
+        raise DoesNotHold(f"{replayed.context}: {replayed.outcome}{hint}")
 
 
-def _show_both(first: Replayed, second: Replayed, as_json: bool) -> None:
+def _show_both(first: Replayed, second: Replayed, hint: str, as_json: bool) -> None:
     alignment = align(first.trace, second.trace)
     found = alignment.difference
     if as_json:
@@ -116,6 +117,9 @@ def _show_both(first: Replayed, second: Replayed, as_json: bool) -> None:
             print(visible(line))
     if found is not None:
         raise DoesNotHold(f"{first.context} and {second.context} differ: {alignment.explain(found)}")
+    # Two contexts that never began agree on nothing, which is not an answer to what was asked.
+    if not (first.succeeded or second.succeeded or first.trace.calls or second.trace.calls):
+        raise DoesNotHold(f"neither context executes the candidate: {first.outcome}{hint}")
 
 
 def _print_alignment(alignment: Alignment) -> None:

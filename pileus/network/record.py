@@ -55,7 +55,9 @@ class RunRecorder:
     def __init__(self, directory: Path, network: Network, topology_text: str) -> None:
         """Starts with the relay chain's genesis. Raises `RecordError` for a directory in use, and `OSError`."""
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            raise RecordError(f"{directory} exists and is not an empty directory")
+            raise RecordError(
+                f"{directory} exists and is not an empty directory: name another one, or remove it"
+            )
         self._directory = directory
         self._network = network
         self._known: set[bytes] = set()

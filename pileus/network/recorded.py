@@ -88,6 +88,14 @@ class RecordedCandidate:
         except (BlobError, InvalidCode):
             return None
 
+    def runtime_hint(self) -> str:
+        """What to append to "no validation code here" when the Python runtime cannot be imported; else empty."""
+        if CODE_HASH.fullmatch(self.runtime) or _load_runtime(self.runtime) is not None:
+            return ""
+        return (
+            f" (the run's runtime, module {self.runtime!r}, cannot be imported: is its folder in PYTHONPATH?)"
+        )
+
     def _code(self) -> bytes | None:
         """The recorded code; ``None`` for a Python runtime. Raises `RecordError`."""
         return _read(self.codes / self.runtime[2:]) if CODE_HASH.fullmatch(self.runtime) else None

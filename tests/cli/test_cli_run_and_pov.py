@@ -128,7 +128,7 @@ class TestRun:
         one_line(pileus("run", "missing.toml"), 2, "missing.toml", "No such file")
         one_line(pileus("run", example, "--relay-state", "trust"), 2, "own", "carried")
         one_line(pileus("run", example, "--blocks", 0), 2, "--blocks")
-        one_line(pileus("run", example, "--out", record), 2, "not an empty directory")
+        one_line(pileus("run", example, "--out", record), 2, "not an empty directory: name another one")
 
 
 class TestValidate:

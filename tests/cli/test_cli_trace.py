@@ -92,6 +92,26 @@ def test_mistakes_are_one_line(
         assert part in result.err
 
 
+def test_a_runtime_that_cannot_be_imported_is_no_agreement(
+    pileus: Pileus, record: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(record, copy)
+    path = copy / "candidates" / "2000-3" / "candidate.json"
+    stated = json.loads(path.read_text())
+    path.write_text(json.dumps({**stated, "runtime": "not_on_the_path"}))
+    for arguments in (
+        ("trace", copy, "--diff", "author", "validate-carried"),
+        ("trace", copy, "--diff", "author", "validate-carried", "--json"),
+        ("trace", copy),
+        ("pov", "validate", copy),
+    ):
+        result = pileus(*arguments, "--candidate", "2000-3")
+        assert result.status == 1
+        assert result.err.count("\n") == 1
+        assert "module 'not_on_the_path', cannot be imported: is its folder in PYTHONPATH?" in result.err
+
+
 def test_no_record(pileus: Pileus, tmp_path: Path) -> None:
     result = pileus("trace", tmp_path, "--candidate", "2000-3")
     assert result.status == 2
