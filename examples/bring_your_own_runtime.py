@@ -7,6 +7,7 @@ explains it.
 import sys
 from pathlib import Path
 
+from host_functions.errors import PileusError
 from host_functions.executor.wasm import CompileCache
 from pileus.chain_spec import ChainSpec, parse_runtime_file
 from pileus.real_runtimes import RealParachain, RealRelay
@@ -70,4 +71,7 @@ def main(para_path: str, relay_path: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         raise SystemExit(__doc__)
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except (OSError, PileusError) as error:
+        raise SystemExit(str(error)) from error

@@ -33,3 +33,16 @@ def test_the_context_of_the_documentation(repository: Path) -> None:
     with recorded.externalities():
         assert read_relay_state(b"key") == b"value"
         assert read_relay_state(b"gone") is None
+
+
+def test_bring_your_own_runtime_says_what_is_wrong_in_one_line(repository: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "examples/bring_your_own_runtime.py", "missing.json", "missing.json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=repository,
+    )
+    assert result.returncode == 1
+    assert result.stderr == "[Errno 2] No such file or directory: 'missing.json'\n"
