@@ -202,7 +202,7 @@ def _execute(
 
 def _embedded_version(code: bytes) -> bytes | None:
     """What ``runtime_version`` answers to a validation function that upgrades its code."""
-    # Late: only a blob can ask, and reading one loads the engine.
+    # Late: only new code is asked about, and reading a blob loads the engine.
     from host_functions.executor.wasm.runtime import embedded_version_reader
 
     return embedded_version_reader(code)

@@ -6,7 +6,7 @@ carries, so a validator needs no parachain state. Relay-chain reads still go to 
 proposal's override: the validator answers them from the relay chain's own state, or from the proof in the
 PoV.
 
-Not modelled: candidates that are submitted again with another scheduling parent, custom head data, code upgrades.
+Not modelled: candidates that are submitted again with another scheduling parent, custom head data.
 """
 
 from __future__ import annotations

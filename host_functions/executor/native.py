@@ -33,7 +33,8 @@ class NativeRuntime:
         if not isinstance(entry_points, Mapping):
             raise TypeError(f"module {module_name} is not a runtime: it has no table ENTRY_POINTS")
         self.module_name = module_name
-        self.code = source_archive(module_name)
+        version = entry_points["Core_version"](b"") if "Core_version" in entry_points else b""
+        self.code = source_archive(module_name, version)
         self.code_hash = blake2_256(self.code)
         self._entry_points: Mapping[str, Callable[[bytes], bytes]] = entry_points
 

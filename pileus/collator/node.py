@@ -18,6 +18,7 @@ from host_functions.contexts import AuthoringContext, ImportContext, OffchainCon
 from host_functions.contexts.families import VersionReader
 from host_functions.errors import ContextDivergence, StateUnavailable
 from host_functions.executor import Runtime
+from host_functions.executor.wasm import embedded_version_reader
 from host_functions.executor.wasm.version import decode_runtime_version
 from host_functions.relay_state import RelayStateReader
 from host_functions.state_machine.backend import FullBackend
@@ -59,16 +60,23 @@ class ImportedBlock:
 class ParachainNode:
     """One node of one parachain."""
 
-    def __init__(self, runtime: Runtime, genesis_config: bytes, *, layout: Layout = LAYOUT_V1) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        genesis_config: bytes,
+        *,
+        layout: Layout = LAYOUT_V1,
+        load: RuntimeLoader | None = None,
+    ) -> None:
         """Build the genesis block. ``genesis_config`` is the SCALE argument of
-        ``GenesisBuilder_build_state``.
+        ``GenesisBuilder_build_state``; ``load`` as in `from_genesis`.
         """
         state = Externalities.recording({}, layout.empty_root, layout)
         state.set(CODE, runtime.code)
         runtime.call("GenesisBuilder_build_state", byte_vec.encode(genesis_config), AuthoringContext(state))
         changes = state.drain(layout.state_version)
         header = Header(EMPTY_HASH, 0, changes.root, layout.empty_root)
-        self._start(runtime, Genesis(layout, changes.nodes, header), None, None)
+        self._start(runtime, Genesis(layout, changes.nodes, header), load, embedded_version_reader)
 
     @classmethod
     def from_genesis(

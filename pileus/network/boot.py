@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pileus.relay_chain.in_process import RelayChainInProcessInterface
 from pileus.relay_chain.interface import RelayChainInterface
 from pileus.relay_chain.node import RelayNode
 from pileus.relay_chain.real import RealRelayChain, RealRelayChainConfig, RealRelayChainInterface
+from pileus.relay_chain.real.codes import ValidationCodes
 from pileus.relay_chain.real.genesis import validators_needed
 from pileus.relay_chain.state import StateDatabase
 from pov_validator.pvf import PvfRuntime
@@ -53,7 +55,7 @@ def boot_parachains(topology: Topology, directory: Path) -> tuple[AnyParachain, 
         if engine is None:
             engine = engine_of(native, spec.execution, where, CompileCache.if_usable())
             engines[spec.runtime, spec.execution] = engine
-        booted.append(RunningParachain(spec, engine, module))
+        booted.append(RunningParachain(spec, engine, module, cache=CompileCache.if_usable()))
     askers = {
         para.para_id for para in booted if isinstance(para, RunningParachain) and para.lookout is not None
     }
@@ -90,10 +92,17 @@ def _model(section: RelayChainSection, parachains: Sequence[AnyParachain], seed:
     # Runtimes of before summer 2022 read relay state of version 0 only, and those of later read both.
     any_real = any(isinstance(para, RunningRealParachain) for para in parachains)
     database = StateDatabase(LAYOUT_V0 if any_real else LAYOUT_V1)
-    codes: dict[bytes, Runtime] = dict(_native_codes(parachains))
-    for para in parachains:
-        if isinstance(para.runtime, WasmRuntime):
-            codes[para.runtime.code_hash] = PvfRuntime(para.runtime.code)
+    at_genesis: dict[bytes, Runtime] = {
+        para.runtime.code_hash: PvfRuntime(para.runtime.code)
+        for para in parachains
+        if isinstance(para.runtime, WasmRuntime)
+    }
+    chain: RelayChain | None = None
+
+    def on_chain(code_hash: bytes) -> bytes | None:
+        return None if chain is None else chain.validation_code_by_hash(code_hash)
+
+    codes = ValidationCodes(on_chain, ChainMap(at_genesis, _native_codes(parachains)))
     validators = [
         Validator(
             index,
@@ -116,7 +125,8 @@ def _model(section: RelayChainSection, parachains: Sequence[AnyParachain], seed:
         ParaGenesis(one.para_id, one.head_data, one.validation_code_hash, entries=one.relay_entries)
         for one in (para.registration for para in parachains)
     ]
-    return RelayChain(config, paras, validators, database)
+    chain = RelayChain(config, paras, validators, database)
+    return chain
 
 
 def _real(section: RelayChainSection, parachains: Sequence[AnyParachain], directory: Path) -> RealRelayChain:
@@ -143,10 +153,6 @@ def _real(section: RelayChainSection, parachains: Sequence[AnyParachain], direct
     return chain
 
 
-def _native_codes(parachains: Sequence[AnyParachain]) -> Mapping[bytes, Runtime]:
-    """What validators run in this process: Python runtimes, alone or beside their frozen form."""
-    return {
-        para.runtime.code_hash: para.runtime
-        for para in parachains
-        if not isinstance(para.runtime, WasmRuntime)
-    }
+def _native_codes(parachains: Sequence[AnyParachain]) -> ChainMap[bytes, Runtime]:
+    """What validators run in this process: Python runtimes, alone or beside their frozen form. Follows the chains'."""
+    return ChainMap(*(para.codes for para in parachains if isinstance(para, RunningParachain)))

@@ -11,8 +11,9 @@ import importlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from host_functions.errors import ContextDivergence
+from host_functions.errors import ContextDivergence, HostError
 from host_functions.executor import NativeRuntime, Runtime
+from host_functions.executor.archive import MAGIC
 from host_functions.executor.differential import DifferentialRuntime
 from host_functions.executor.frozen.freeze import FreezeError, freeze
 from host_functions.executor.frozen.sources import ImportRefused
@@ -30,16 +31,24 @@ from runtime.pallets.assets import Assets
 from runtime.pallets.lookout import Lookout
 from runtime.primitives.block import Block
 from runtime.primitives.extrinsic import IMMORTAL, Extrinsic, Id, SignedPayload, Sr25519
+from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import account_id, u32
 from runtime.support.construct import EventRecord
 
-__all__ = ["RunningParachain", "dev_keypair", "engine_of", "load_runtime", "message_payload"]
+__all__ = ["RunningParachain", "UnknownCode", "dev_keypair", "engine_of", "load_runtime", "message_payload"]
 
 ENDOWMENT = 10**18
 """Genesis balance of the sending account, in the smallest unit."""
 
 RECIPIENT = b"mailbox"
 """Who receives the traffic of a topology on the other side."""
+
+
+class UnknownCode(HostError):
+    """New code is the archive of a Python runtime that this process does not have."""
+
+    def __init__(self, code: bytes) -> None:
+        super().__init__(f"no Python runtime with code hash 0x{blake2_256(code).hex()} is loaded")
 
 
 def dev_keypair(name: str) -> Keypair:
@@ -89,8 +98,13 @@ def engine_of(native: NativeRuntime, execution: Execution, where: str, cache: Co
 class RunningParachain:
     """A parachain at work."""
 
-    def __init__(self, spec: Parachain, runtime: Runtime, module: Any) -> None:
-        """Build genesis. `module` assembles `runtime`, see `load_runtime` and `engine_of`."""
+    def __init__(
+        self, spec: Parachain, runtime: Runtime, module: Any, *, cache: CompileCache | None = None
+    ) -> None:
+        """Build genesis. `module` assembles `runtime`, see `load_runtime` and `engine_of`; `cache` is for compiled
+        code.
+        """
+        self._cache = cache
         self.spec = spec
         self.runtime = runtime
         self._parts: ParachainRuntime = module.RUNTIME
@@ -103,7 +117,13 @@ class RunningParachain:
         genesis = module.GenesisConfig(
             spec.id, tuple(key.public_key for key in keys), ((self._sender.public_key, ENDOWMENT),)
         )
-        self.node = ParachainNode(runtime, genesis.encode())
+        self.codes: dict[bytes, Runtime] = (
+            {} if isinstance(runtime, WasmRuntime) else {runtime.code_hash: runtime}
+        )
+        """By code hash: the Python runtimes that this chain's nodes and its validators have. One that an upgrade
+        leads to must be here before the block that applies it; a Wasm blob need not.
+        """
+        self.node = ParachainNode(runtime, genesis.encode(), load=self._load)
         self.mempool: list[bytes] = []
         self._keys = keys
         self._collators: tuple[Collator, ...] = ()
@@ -180,7 +200,7 @@ class RunningParachain:
             self.node.call("AccountNonceApi_account_nonce", account_id.encode(self._sender.public_key), best)
         )
         genesis = self.node.genesis_hash
-        version = self._parts.version
+        version = self.node.version_at(best)
         payload = SignedPayload(
             call,
             IMMORTAL,
@@ -217,6 +237,15 @@ class RunningParachain:
         self._forget(block.extrinsics)
         events = self.node.storage(self._parts.system.Events.key(), block.header.hash())
         return () if events is None else self._parts.pallets.decode_events(events)
+
+    def _load(self, code: bytes) -> Runtime:
+        """The runtime behind new code. Raises `UnknownCode`, and what the engine raises for a blob it cannot run."""
+        known = self.codes.get(blake2_256(code))
+        if known is not None:
+            return known
+        if code.startswith(MAGIC):
+            raise UnknownCode(code)
+        return WasmRuntime(code, cache=self._cache)
 
     def _forget(self, extrinsics: Iterable[bytes]) -> None:
         gone = set(extrinsics)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pileus.relay_chain.storage import RelayState
+from pileus.relay_chain.upgrades import can_upgrade_validation_code
 from pov_validator.ump_signals import MAX_SIGNALS
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import (
@@ -79,7 +80,7 @@ def check_outputs(
     para_id = candidate.descriptor.para_id
     limits = state.host_configuration()
     return (
-        _check_head_and_code(candidate, limits)
+        _check_head_and_code(candidate, state, limits)
         or _check_downward(para_id, outputs.processed_downward_messages, state, relay_parent_number)
         or _check_upward(outputs.upward_messages, limits)
         or _check_watermark(para_id, outputs.hrmp_watermark, state, relay_parent_number)
@@ -88,7 +89,7 @@ def check_outputs(
 
 
 def _check_head_and_code(
-    candidate: CommittedCandidateReceipt, limits: AbridgedHostConfiguration
+    candidate: CommittedCandidateReceipt, state: RelayState, limits: AbridgedHostConfiguration
 ) -> Violation | None:
     head, code = candidate.commitments.head_data, candidate.commitments.new_validation_code
     if blake2_256(head) != candidate.descriptor.para_head:
@@ -99,11 +100,15 @@ def _check_head_and_code(
         )
     if code is None:
         return None
+    if not can_upgrade_validation_code(state, candidate.descriptor.para_id):
+        return Violation(
+            Criterion.PREMATURE_CODE_UPGRADE, "an upgrade is scheduled, or its cooldown is not over"
+        )
     if len(code) > limits.max_code_size:
         return Violation(
             Criterion.NEW_CODE_TOO_LARGE, f"{len(code)} bytes, allowed are {limits.max_code_size}"
         )
-    return Violation(Criterion.PREMATURE_CODE_UPGRADE, "the model has no code upgrades")
+    return None
 
 
 def _check_downward(

@@ -42,8 +42,10 @@ from pileus.relay_chain.state import StateDatabase
 from pileus.relay_chain.statements import BackedCandidate, SigningContext
 from pileus.relay_chain.storage import HrmpChannel, RelayState, RelayStateBuilder
 from pileus.relay_chain.tree import BlockTree, NotViable, UnknownRelayBlock
+from pileus.relay_chain.upgrades import code_by_hash, process_scheduled_upgrade_changes
 from pov_validator.roles import RelayParentFacts
 from runtime.primitives.parachain import CommittedCandidateReceipt
+from runtime.primitives.scale import byte_vec
 
 __all__ = ["BuiltBlock", "CandidateHistory", "NotViable", "RelayChain", "UnknownPara", "UnknownRelayBlock"]
 
@@ -229,6 +231,14 @@ class RelayChain:
         self.lifecycle.note_judged(outcome, relay_parent)
         return outcome
 
+    def validation_code_by_hash(self, code_hash: bytes) -> bytes | None:
+        """Code that an upgrade brought, as the best block's state has it; `code_hash` has 32 bytes.
+
+        Of the code at genesis the model has the hash only.
+        """
+        stored = self.state(self.best).get(code_by_hash(code_hash))
+        return None if stored is None else byte_vec.decode(stored)
+
     def queue_downward_message(self, para_id: int, message: bytes) -> None:
         """Send a message to a para with the next block. Raises `UnknownPara`, and `ValueError` if it is too large."""
         self._core(para_id)
@@ -381,6 +391,7 @@ class RelayChain:
             )
 
     def _initialize(self, state: RelayStateBuilder, parent: RelayBlock, slot: int) -> None:
+        process_scheduled_upgrade_changes(state, parent.number + 1)
         state.set_current_slot(slot)
         epoch = self.config.epoch_at(slot)
         if epoch != self.config.epoch_at(parent.slot):

@@ -4,8 +4,8 @@ Follows ``runtime/parachains/src/inclusion`` and ``paras_inherent`` [polkadot-in
 ``verify_backed_candidate`` and of the candidate's outputs, and ``enact_candidate``. A candidate backed in block N is
 pending availability; with every validator reporting its chunk, it is included in block N + 1.
 
-Not modelled: the storage of candidates pending availability (a block has them beside its state), code upgrades
-(refused), the queue behind upward messages (they count as dispatched at once), elastic scaling.
+Not modelled: the storage of candidates pending availability (a block has them beside its state), the queue behind
+upward messages (they count as dispatched at once), elastic scaling.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pileus.relay_chain.acceptance import Criterion, check_outputs
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.genesis import RelayChainConfig
 from pileus.relay_chain.storage import RelayState, RelayStateBuilder
+from pileus.relay_chain.upgrades import apply_code_upgrade, schedule_code_upgrade
 from pov_validator.ump_signals import DEFAULT_CLAIM_QUEUE_OFFSET, UMPSignalsError, check_ump_signals
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import (
@@ -149,7 +150,10 @@ def enact_candidate(
     """The candidate became available in block `number`: its head is the para's from now on, its messages count."""
     para_id = candidate.descriptor.para_id
     outputs = candidate.commitments
+    if outputs.new_validation_code is not None:
+        schedule_code_upgrade(state, para_id, outputs.new_validation_code, number)
     state.prune_downward_messages(para_id, outputs.processed_downward_messages)
     state.prune_hrmp_messages(para_id, outputs.hrmp_watermark)
     state.queue_hrmp_messages(para_id, outputs.horizontal_messages, number)
     state.note_new_head(para_id, outputs.head_data, relay_parent.number)
+    apply_code_upgrade(state, para_id, relay_parent.number, number)

@@ -27,6 +27,7 @@ from runtime.pallets.timestamp import Timestamp
 from runtime.primitives.scale import U32, U128, AccountId, Struct
 from runtime.primitives.version import RuntimeVersion
 from runtime.support.construct import Pallets
+from runtime.support.dispatch import BadOrigin, Origin, ensure_signed
 from runtime.trie.layout import LAYOUT_V1
 from runtime.validate_block import validate_block
 
@@ -49,7 +50,14 @@ VERSION = RuntimeVersion(
 LAYOUT = LAYOUT_V1
 """``system_version`` 1: state in layout V1, extrinsics root in V0 [RFC-42]."""
 
-system = System(version=VERSION)
+
+def ensure_authority(origin: Origin) -> None:
+    """The demo's governance: whoever authors blocks may authorize an upgrade. Raises `BadOrigin`."""
+    if ensure_signed(origin) not in aura.Authorities.get():
+        raise BadOrigin("an Aura authority is required")
+
+
+system = System(version=VERSION, governance=ensure_authority)
 parachain_info = ParachainInfo()
 aura = Aura(system, slot_duration=SLOT_DURATION)
 timestamp = Timestamp(minimum_period=SLOT_DURATION // 2, on_timestamp_set=aura.check_timestamp)

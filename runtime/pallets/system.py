@@ -1,21 +1,24 @@
 """System: block bookkeeping, accounts, events, weights.
 
 Follows ``frame_system`` [frame-system]: storage names, key hashers and encodings are its own, so that
-standard tools can read an account or the events of a block. Not modelled: event topics, consumer limits, code
-authorisation, tasks.
+standard tools can read an account or the events of a block. New code comes by authorisation: governance names its
+hash, and anybody may bring the code. Not modelled: event topics, consumer limits, tasks, ``set_code``, and bringing
+authorized code unsigned.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from host_functions.interfaces import additional_data as host_additional_data
+from host_functions.interfaces import misc as host_misc
 from host_functions.interfaces import storage as host
 from host_functions.interfaces import trie as host_trie
-from runtime.primitives.digest import AdditionalData, DigestItem, PreRuntime
-from runtime.primitives.errors import InvalidBlock
+from runtime.primitives.digest import AdditionalData, DigestItem, PreRuntime, RuntimeEnvironmentUpdated
+from runtime.primitives.errors import InvalidBlock, ScaleError
 from runtime.primitives.hashing import blake2_128_concat, blake2_256, twox_64_concat
 from runtime.primitives.header import Header
 from runtime.primitives.scale import (
@@ -35,11 +38,13 @@ from runtime.primitives.scale import (
 )
 from runtime.primitives.version import RuntimeVersion
 from runtime.support.dispatch import (
+    DispatchError,
     EncodedDispatchError,
     InvalidTransaction,
     Origin,
     TransactionValidity,
     call,
+    ensure_root,
     ensure_signed,
 )
 from runtime.support.pallet import Pallet
@@ -51,6 +56,7 @@ MAX_NORMAL = Weight(1_500_000_000_000, 10 * 1024 * 1024 * 3 // 4)
 BASE_EXTRINSIC = Weight(100_000_000, 0)
 
 EXTRINSIC_INDEX = b":extrinsic_index"  # sp_core::storage::well_known_keys
+CODE = b":code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,13 @@ class ExtrinsicFailed(Variant):
 
 
 @dataclass(frozen=True, slots=True)
+class CodeUpdated(Variant):
+    """``:code`` was replaced: the next block runs other code."""
+
+    index: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, slots=True)
 class NewAccount(Variant):
     """An account came into existence."""
 
@@ -150,6 +163,32 @@ class Remarked(Variant):
     index: ClassVar[int] = 5
     sender: AccountId
     hash: H256
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeAuthorized(Variant):
+    """Governance authorized code, which anybody may bring now."""
+
+    index: ClassVar[int] = 6
+    code_hash: H256
+    check_version: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedInvalidAuthorizedUpgrade(Variant):
+    """Authorized code was brought, and its version is none that may follow; the authorisation is used up."""
+
+    index: ClassVar[int] = 7
+    code_hash: H256
+    error: EncodedDispatchError
+
+
+@dataclass(frozen=True, slots=True)
+class CodeUpgradeAuthorization(Struct):
+    """``System::AuthorizedUpgrade``."""
+
+    code_hash: H256
+    check_version: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +227,27 @@ class System(Pallet):
     EventCount = StorageValue(u32, default=0)
     LastRuntimeUpgrade = StorageValue(LastRuntimeUpgradeInfo.codec())
     ExecutionPhase = StorageValue(phase_codec)
+    AuthorizedUpgrade = StorageValue(CodeUpgradeAuthorization.codec())
 
-    Event = ExtrinsicSuccess | ExtrinsicFailed | NewAccount | KilledAccount | Remarked
+    Event = (
+        ExtrinsicSuccess
+        | ExtrinsicFailed
+        | CodeUpdated
+        | NewAccount
+        | KilledAccount
+        | Remarked
+        | UpgradeAuthorized
+        | RejectedInvalidAuthorizedUpgrade
+    )
+
+    class Error(enum.IntEnum):
+        """Why code is refused, with the indices of ``frame_system``."""
+
+        InvalidSpecName = 0
+        SpecVersionNeedsToIncrease = 1
+        FailedToExtractRuntimeVersion = 2
+        NothingAuthorized = 7
+        Unauthorized = 8
 
     def __init__(
         self,
@@ -198,12 +256,18 @@ class System(Pallet):
         limits: BlockLimits = BlockLimits(),
         hashing: Callable[[bytes], bytes] = blake2_256,
         ordered_root: Callable[[Sequence[bytes], int], bytes] = host_trie.blake2_256_ordered_root,
+        governance: Callable[[Origin], None] = ensure_root,
     ) -> None:
-        """``hashing`` hashes headers, ``ordered_root`` extrinsics: the hasher is a property of the chain."""
+        """``hashing`` hashes headers, ``ordered_root`` extrinsics: the hasher is a property of the chain.
+        ``governance`` raises `BadOrigin` for who may not authorize code.
+        """
         self.version = version
         self.limits = limits
         self.hashing = hashing
         self.ordered_root = ordered_root
+        self.governance = governance
+        self.on_set_code: Callable[[bytes], None] = self.update_code_in_storage
+        """What becomes of code that was accepted: ``OnSetCode``. A parachain must ask the relay chain first."""
 
     # Block life cycle, called by the executive.
 
@@ -326,6 +390,27 @@ class System(Pallet):
             self.Account.remove(who)
             self.deposit_event(KilledAccount(who))
 
+    def update_code_in_storage(self, code: bytes) -> None:
+        """Replace ``:code``, from the next block on. The digest says so to nodes."""
+        host.set(CODE, code)
+        self.deposit_log(RuntimeEnvironmentUpdated())
+        self.deposit_event(CodeUpdated())
+
+    def _version_fault(self, code: bytes) -> DispatchError | None:
+        """Why this code's version may not follow ours: ``can_set_code``."""
+        embedded = host_misc.runtime_version(code)
+        try:
+            version = None if embedded is None else RuntimeVersion.decode(embedded)
+        except ScaleError:
+            version = None
+        if version is None:
+            return self.fail(self.Error.FailedToExtractRuntimeVersion)
+        if version.spec_name != self.version.spec_name:
+            return self.fail(self.Error.InvalidSpecName)
+        if version.spec_version <= self.version.spec_version:
+            return self.fail(self.Error.SpecVersionNeedsToIncrease)
+        return None
+
     # Weights.
 
     def register_extra_weight(self, weight: Weight, dispatch_class: DispatchClass) -> None:
@@ -365,3 +450,38 @@ class System(Pallet):
         """Put bytes on the chain and deposit `Remarked`."""
         sender = ensure_signed(origin)
         self.deposit_event(Remarked(sender, blake2_256(remark)))
+
+    @call(9, weight=Weight(10_000_000, 1_500), dispatch_class=DispatchClass.OPERATIONAL)
+    def authorize_upgrade(self, origin: Origin, code_hash: H256) -> None:
+        """Let anybody bring the code with this BLAKE2b-256, if its version follows ours. By governance."""
+        self._authorize(origin, code_hash, check_version=True)
+
+    @call(10, weight=Weight(10_000_000, 1_500), dispatch_class=DispatchClass.OPERATIONAL)
+    def authorize_upgrade_without_checks(self, origin: Origin, code_hash: H256) -> None:
+        """As `authorize_upgrade`, whatever the version of the code: it may go back, or be of another chain."""
+        self._authorize(origin, code_hash, check_version=False)
+
+    def _authorize(self, origin: Origin, code_hash: bytes, *, check_version: bool) -> None:
+        self.governance(origin)
+        self.AuthorizedUpgrade.put(CodeUpgradeAuthorization(code_hash, check_version))
+        self.deposit_event(UpgradeAuthorized(code_hash, check_version))
+
+    @call(
+        11,
+        weight=lambda code: Weight(100_000_000 + 1_000 * len(code), 1_500),
+        dispatch_class=DispatchClass.OPERATIONAL,
+    )
+    def apply_authorized_upgrade(self, origin: Origin, code: bytes) -> None:
+        """Bring the code that was authorized. Anybody may; it uses the authorisation up."""
+        authorization = self.AuthorizedUpgrade.get()
+        if authorization is None:
+            raise self.fail(self.Error.NothingAuthorized)
+        if blake2_256(code) != authorization.code_hash:
+            raise self.fail(self.Error.Unauthorized)
+        self.AuthorizedUpgrade.kill()
+        fault = self._version_fault(code) if authorization.check_version else None
+        if fault is not None:
+            # Not the fault of who brings it: the call succeeds, and the authorisation is gone.
+            self.deposit_event(RejectedInvalidAuthorizedUpgrade(authorization.code_hash, fault.encode()))
+            return
+        self.on_set_code(code)

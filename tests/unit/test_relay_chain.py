@@ -397,7 +397,7 @@ class TestInclusion:
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
-            ({"new_validation_code": b"code"}, RefusalReason.PREMATURE_CODE_UPGRADE),
+            ({"new_validation_code": bytes(3 * 1024 * 1024 + 1)}, RefusalReason.NEW_CODE_TOO_LARGE),
             ({"upward_messages": (b"m",) * 17}, RefusalReason.INVALID_UPWARD_MESSAGES),
             ({"upward_messages": (bytes(65_532),)}, RefusalReason.INVALID_UPWARD_MESSAGES),
             ({"processed_downward_messages": 1}, RefusalReason.INCORRECT_DOWNWARD_MESSAGE_HANDLING),

@@ -59,7 +59,7 @@ def to(recipient: int, size: int = 1) -> OutboundHrmpMessage:
         ({}, None),
         ({"head_data": bytes(20 * 1024)}, None),
         ({"head_data": bytes(20 * 1024 + 1)}, Criterion.HEAD_DATA_TOO_LARGE),
-        ({"new_validation_code": b"code"}, Criterion.PREMATURE_CODE_UPGRADE),
+        ({"new_validation_code": bytes(3 * 1024 * 1024)}, None),
         ({"new_validation_code": bytes(3 * 1024 * 1024 + 1)}, Criterion.NEW_CODE_TOO_LARGE),
         ({"upward_messages": (b"m",) * 16}, None),
         ({"upward_messages": (b"m",) * 17}, Criterion.UMP_MORE_MESSAGES),

@@ -169,7 +169,7 @@ def runtime_raising(error: BaseException | None, monkeypatch: pytest.MonkeyPatch
     module = ModuleType("runtime.chains.scripted")
     module.ENTRY_POINTS = {"validate_block": validate_block}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr("host_functions.executor.native.source_archive", lambda name: name.encode())
+    monkeypatch.setattr("host_functions.executor.native.source_archive", lambda name, version: name.encode())
     return NativeRuntime(module.__name__)
 
 

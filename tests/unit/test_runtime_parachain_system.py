@@ -132,6 +132,7 @@ NAMED = {
     "from_sender": relay_keys.hrmp_channel(SENDER, ME),
     "from_other": relay_keys.hrmp_channel(OTHER, ME),
     "restriction": relay_keys.upgrade_restriction_signal(ME),
+    "go_ahead": relay_keys.upgrade_go_ahead_signal(ME),
 }
 
 
@@ -221,6 +222,11 @@ INVALID: dict[str, tuple[Callable[[], ParachainInherentData], str]] = {
     "no configuration": (lambda: relay(config=None).inherent(), "the host configuration is absent"),
     "short configuration": (lambda: relay(config=bytes(43)).inherent(), "input ended"),
     "no such restriction": (lambda: relay(restriction=b"\x01").inherent(), "no variant has index 1"),
+    "no such go-ahead": (lambda: relay(go_ahead=b"\x02").inherent(), "no variant has index 2"),
+    "a go-ahead for nothing": (
+        lambda: relay(go_ahead=b"\x01").inherent(),
+        "No new validation function found in storage",
+    ),
     "a channel without entry": (
         lambda: relay(ingress=vec(u32).encode((SENDER,))).inherent(),
         "HRMP channel 2000->2001 is absent",
@@ -244,15 +250,12 @@ def test_each_node_of_the_proof_is_needed() -> None:
         from_sender=channel(chain_head(HORIZONTAL)),
         from_other=channel(None),
     ).inherent()
-    # Nobody here reads the go-ahead of a code upgrade yet; without it every node of the proof has a reader.
-    nodes = {blake2_256(node): node for node in good.relay_chain_state}
-    wanted = [key for key in keys() if key != relay_keys.upgrade_go_ahead_signal(ME)]
-    minimal = create_proof(nodes, good.validation_data.relay_parent_storage_root, wanted, LAYOUT_V1)
+    minimal = good.relay_chain_state
     messages = InboundMessagesData(
         AbridgedDownwardMessages(DOWN), AbridgedHrmpMessages(from_sender(*HORIZONTAL))
     )
     with block():
-        set_data(replace(good, relay_chain_state=minimal), messages)
+        set_data(good, messages)
     for position in range(len(minimal)):
         clipped = replace(good, relay_chain_state=minimal[:position] + minimal[position + 1 :])
         with block(), pytest.raises(InvalidBlock, match="relay chain state proof"):

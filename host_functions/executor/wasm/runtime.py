@@ -26,6 +26,7 @@ from host_functions.compressed_blob import (
 from host_functions.contexts.base import HostContext
 from host_functions.contexts.families import Misc, VersionReader
 from host_functions.errors import GuestPanic, HostError, SandboxError
+from host_functions.executor.archive import archived_version
 from host_functions.executor.wasm import raw, stock
 from host_functions.executor.wasm.allocator import FreeingBumpAllocator
 from host_functions.executor.wasm.blob import CallingStyle, parse_blob
@@ -326,8 +327,12 @@ def version_reader(cache: CompileCache | None = None, timeout: float | None = No
 def embedded_version_reader(code: bytes) -> bytes | None:
     """What validators answer it with: the version section or ``None``, without running the code [pvf-executor].
 
-    Compiling strangers' code in the middle of a validation would cost more than the candidate may.
+    Compiling strangers' code in the middle of a validation would cost more than the candidate may. The archive of a
+    Python runtime has its version too, so that all engines answer alike.
     """
+    archived = archived_version(code)
+    if archived is not None:
+        return archived
     try:
         version = embedded_version(parse_blob(decompress(code, VALIDATION_CODE_BOMB_LIMIT)))
     except (BlobError, InvalidCode):

@@ -33,8 +33,10 @@ from runtime.primitives.parachain import (
     ValidationResult,
     mqc_head,
     mqc_head_of_hash,
+    upgrade_go_ahead,
     upgrade_restriction,
 )
+from runtime.primitives.parachain import UpgradeGoAhead as GoAhead
 from runtime.primitives.parachain_inherent import (
     AbridgedDownwardMessages,
     AbridgedHrmpMessages,
@@ -44,7 +46,7 @@ from runtime.primitives.parachain_inherent import (
     ParachainInherentDataV0,
     RawParachainInherentData,
 )
-from runtime.primitives.scale import H256, U32, Variant, btree_map, byte_vec, h256, option, u32, vec
+from runtime.primitives.scale import H256, U32, Variant, boolean, btree_map, byte_vec, h256, option, u32, vec
 from runtime.support.dispatch import Origin, call, ensure_none
 from runtime.support.pallet import Call, Pallet
 from runtime.support.storage import StorageValue, StorageVec
@@ -56,6 +58,28 @@ have as much again, and what the downward ones leave.
 """
 
 RECORDING_DISABLED = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationFunctionStored(Variant):
+    """New code waits for the relay chain's word."""
+
+    index: ClassVar[int] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationFunctionApplied(Variant):
+    """The relay chain gave it, and the next block runs the new code."""
+
+    index: ClassVar[int] = 1
+    relay_chain_block_num: U32
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationFunctionDiscarded(Variant):
+    """The relay chain's validators do not want the new code; nothing changes."""
+
+    index: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +118,14 @@ class ParachainSystem(Pallet):
     UpgradeRestrictionSignal: StorageValue[UpgradeRestriction | None, UpgradeRestriction | None] = (
         StorageValue(option(upgrade_restriction), default=None)
     )
+    UpgradeGoAhead: StorageValue[GoAhead | None, GoAhead | None] = StorageValue(
+        option(upgrade_go_ahead), default=None
+    )
+    PendingValidationCode = StorageValue(byte_vec)
+    """Code that was announced to the relay chain and waits for its word."""
+    NewValidationCode = StorageValue(byte_vec)
+    """Code that this block announces."""
+    DidSetValidationCode = StorageValue(boolean, default=False)
     LastDmqMqcHead = StorageValue(h256, default=EMPTY_MQC_HEAD)
     LastHrmpMqcHeads: StorageValue[dict[int, bytes], dict[int, bytes]] = StorageValue(
         btree_map(u32, h256), default={}
@@ -106,12 +138,22 @@ class ParachainSystem(Pallet):
     PendingUpwardMessages = StorageVec(byte_vec)
     UpwardMessages = StorageVec(byte_vec)
 
-    Event = DownwardMessagesReceived | DownwardMessagesProcessed | UpwardMessageSent
+    Event = (
+        ValidationFunctionStored
+        | ValidationFunctionApplied
+        | ValidationFunctionDiscarded
+        | DownwardMessagesReceived
+        | DownwardMessagesProcessed
+        | UpwardMessageSent
+    )
 
     class Error(enum.IntEnum):
-        """Why an upward message is refused, with the indices of ``cumulus_pallet_parachain_system``."""
+        """Why an upward message or new code is refused, with the indices of ``cumulus_pallet_parachain_system``."""
 
+        OverlappingUpgrades = 0
+        ProhibitedByPolkadot = 1
         TooBig = 2
+        ValidationDataNotAvailable = 3
         HostConfigurationNotAvailable = 4
 
     def __init__(
@@ -121,11 +163,14 @@ class ParachainSystem(Pallet):
         self.system = system
         self.parachain_info = parachain_info
         self.on_relay_slot = on_relay_slot
+        system.on_set_code = self.schedule_code_upgrade  # ``ParachainSetCode``
 
     # Hooks.
 
     def on_initialize(self, number: int) -> Weight:
         """Forget what the previous block said to the relay chain."""
+        if not self.DidSetValidationCode.get():  # another pallet's hook may have set it before ours
+            self.NewValidationCode.kill()
         self.ValidationData.kill()
         self.ProcessedDownwardMessages.kill()
         self.UpwardMessages.kill()
@@ -135,7 +180,9 @@ class ParachainSystem(Pallet):
         """Every block must have seen its validation data; then move out as many upward messages as
         allowed.
         """
+        self.DidSetValidationCode.kill()
         self.UpgradeRestrictionSignal.kill()
+        self.UpgradeGoAhead.kill()
         if not self.ValidationData.exists():
             raise InvalidBlock("set_validation_data inherent needs to be present in every block!")
         configuration = self.HostConfiguration.get()
@@ -180,10 +227,15 @@ class ParachainSystem(Pallet):
             RelayParentStorageRoot(validation_data.relay_parent_storage_root, number).to_digest_item()
         )
 
+        # APPLY UPGRADE
+        go_ahead = proof.upgrade_go_ahead()
+        self._heed(go_ahead, number)
+
         # READ RELAY STATE
         configuration = proof.host_configuration()
         # Like `ValidationData` for this block only; removed again in `on_finalize`.
         self.UpgradeRestrictionSignal.put(proof.upgrade_restriction())
+        self.UpgradeGoAhead.put(go_ahead)
         self.HostConfiguration.put(configuration)
         self.RelayStateProof.put(data.relay_chain_state)
         self.ValidationData.put(validation_data)
@@ -192,6 +244,20 @@ class ParachainSystem(Pallet):
         # CHECK MESSAGES
         self._enqueue_downward(proof.dmq_mqc_head(), messages)
         self._enqueue_horizontal(proof, messages, number)
+
+    def _heed(self, go_ahead: GoAhead | None, relay_parent_number: int) -> None:
+        """Do with the pending code what the relay chain says."""
+        if go_ahead is GoAhead.GO_AHEAD:
+            code = self.PendingValidationCode.take()
+            if code is None:
+                raise InvalidBlock(
+                    "No new validation function found in storage, GoAhead signal is not expected"
+                )
+            self.system.update_code_in_storage(code)
+            self.deposit_event(ValidationFunctionApplied(relay_parent_number))
+        elif go_ahead is GoAhead.ABORT:
+            self.PendingValidationCode.kill()
+            self.deposit_event(ValidationFunctionDiscarded())
 
     def _enqueue_downward(self, expected: bytes, messages: InboundMessagesData) -> None:
         """The messages must continue our queue's hash chain to the head in relay state.
@@ -308,12 +374,34 @@ class ParachainSystem(Pallet):
         self.deposit_event(UpwardMessageSent(message_hash))
         return message_hash
 
+    def schedule_code_upgrade(self, code: bytes) -> None:
+        """Announce new code to the relay chain, to be applied when that says so. Raises `ModuleError`.
+
+        Chain and relay chain change to it with the same candidate, so that validators always have the code of the block
+        they judge.
+        """
+        if not self.ValidationData.exists():  # with it comes the signal that is looked at next
+            raise self.fail(self.Error.ValidationDataNotAvailable)
+        if self.UpgradeRestrictionSignal.get() is not None:
+            raise self.fail(self.Error.ProhibitedByPolkadot)
+        if self.PendingValidationCode.exists():
+            raise self.fail(self.Error.OverlappingUpgrades)
+        configuration = self.HostConfiguration.get()
+        if configuration is None:
+            raise self.fail(self.Error.HostConfigurationNotAvailable)
+        if len(code) > configuration.max_code_size:
+            raise self.fail(self.Error.TooBig)
+        self.NewValidationCode.put(code)
+        self.DidSetValidationCode.put(True)
+        self.PendingValidationCode.put(code)
+        self.deposit_event(ValidationFunctionStored())
+
     def collect_collation_info(self, header: Header) -> CollationInfo:
         """What the block with ``header`` says to the relay chain, for the collator."""
         return CollationInfo(
             self.UpwardMessages.get(),
             (),
-            None,
+            self.NewValidationCode.get(),
             self.ProcessedDownwardMessages.get(),
             self.HrmpWatermark.get(),
             header.encode(),
@@ -323,7 +411,7 @@ class ParachainSystem(Pallet):
         """The same for the validator, read from the state after the block."""
         return ValidationResult(
             head_data,
-            None,
+            self.NewValidationCode.get(),
             self.UpwardMessages.get(),
             (),
             self.ProcessedDownwardMessages.get(),

@@ -1,0 +1,328 @@
+"""A Python parachain upgrades itself: written, signed, included, applied, and the next block runs the new code.
+
+The second version is the demo chain with another existential deposit: what it refuses shows which version runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host_functions.executor import NativeRuntime, Runtime
+from host_functions.executor.differential import DifferentialRuntime
+from host_functions.executor.frozen.freeze import freeze
+from host_functions.executor.frozen.vm import MissingVm
+from host_functions.executor.wasm import CompileCache, WasmRuntime
+from host_functions.executor.wasm.blob import CallingStyle
+from pileus.chain_spec import CODE
+from pileus.network.parachain import RunningParachain, UnknownCode, dev_keypair
+from pileus.network.topology import Collator, Parachain
+from pileus.relay_chain import (
+    ParaGenesis,
+    RelayChain,
+    RelayChainConfig,
+    RelayChainInProcessInterface,
+    RelayNode,
+    StateDatabase,
+    Validator,
+)
+from pileus.relay_chain.acceptance import Criterion, check_outputs
+from pileus.relay_chain.backing import BackingOutcome
+from pileus.relay_chain.genesis import host_configuration
+from pileus.relay_chain.interface import Collation
+from pileus.relay_chain.real.codes import ValidationCodes
+from pileus.relay_chain.storage import RelayStateBuilder
+from pileus.relay_chain.upgrades import (
+    apply_code_upgrade,
+    past_code_hash,
+    process_scheduled_upgrade_changes,
+    schedule_code_upgrade,
+)
+from pileus.testing.guests import storage_echo
+from pov_validator import Abstain
+from pov_validator.pvf import PvfRuntime
+from pov_validator.verdict import AbstainReason
+from runtime.chains import demo
+from runtime.pallets.parachain_system.pallet import ValidationFunctionApplied, ValidationFunctionStored
+from runtime.pallets.system import CodeUpdated, ExtrinsicFailed, LastRuntimeUpgradeInfo
+from runtime.primitives import relay_keys
+from runtime.primitives.digest import RuntimeEnvironmentUpdated
+from runtime.primitives.hashing import blake2_256
+from runtime.support.dispatch import TokenError
+
+PARA = 2000
+DELAY, COOLDOWN = 4, 9
+"""Relay blocks."""
+
+
+@pytest.fixture
+def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The module of the second version."""
+    source = Path(demo.__file__).read_text()
+    for old, new in (
+        ("    spec_version=1,", "    spec_version=2,"),
+        ("EXISTENTIAL_DEPOSIT = UNIT // 1_000", "EXISTENTIAL_DEPOSIT = UNIT // 100"),
+    ):
+        assert source.count(old) == 1
+        source = source.replace(old, new)
+    (tmp_path / "second_demo.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "second_demo", raising=False)
+    return "second_demo"
+
+
+class World:
+    """One parachain on the relay chain model. Its collator, an authority, has the chain's money as well."""
+
+    def __init__(self, runtime: Runtime, *, carried: bool) -> None:
+        self.carried = carried
+        spec = Parachain(id=PARA, collators=(Collator(f"para-{PARA}-sender"),))
+        self.para = RunningParachain(spec, runtime, demo)
+        database = StateDatabase()
+        codes = ValidationCodes(self._on_chain, self.para.codes)
+        validators = [
+            Validator(index, name, dev_keypair(name), RelayNode(database), codes)
+            for index, name in enumerate(("alice", "bob", "charlie"))
+        ]
+        host = replace(
+            host_configuration(), validation_upgrade_delay=DELAY, validation_upgrade_cooldown=COOLDOWN
+        )
+        genesis = ParaGenesis(PARA, self.para.node.genesis.encode(), runtime.code_hash)
+        self.chain = RelayChain(RelayChainConfig(host=host), [genesis], validators, database)
+        self.relay = RelayChainInProcessInterface(self.chain)
+        self.para.start_collators(self.relay, (), commit_relay_reads=carried)
+        self.chain.build_block()
+
+    def _on_chain(self, code_hash: bytes) -> bytes | None:
+        return self.chain.validation_code_by_hash(code_hash)
+
+    def offer(self) -> tuple[Any, BackingOutcome]:
+        """A candidate on the best block, and what its group says."""
+        collation = self.para.collate(self.chain.best.hash)
+        assert collation is not None
+        return collation, self.chain.back(collation, carried=self.carried)
+
+    def step(self, *calls: bytes) -> tuple[Collation, list[object]]:
+        """A block with these calls, backed and included and imported; two relay blocks. Also its events."""
+        for call in calls:
+            self.para.submit(call)
+        collation, outcome = self.offer()
+        assert outcome.backed is not None, [str(verdict) for _, verdict in outcome.verdicts]
+        assert all(not isinstance(verdict, Abstain) for _, verdict in outcome.verdicts)
+        assert not self.chain.build_block([outcome.backed]).refused
+        self.chain.build_block()
+        records = self.para.import_included(collation.block, self.relay, collation.descriptor.relay_parent)
+        assert self.para.mempool == []
+        return collation, [record.event for record in records]
+
+    def at_relay(self, key: bytes) -> bytes | None:
+        return self.relay.get_storage_by_key(self.chain.best.hash, key)
+
+    def code_hash(self) -> bytes | None:
+        return self.at_relay(relay_keys.current_code_hash(PARA))
+
+    def stored(self, key: bytes) -> bytes | None:
+        return self.para.node.storage(key, self.para.node.best_hash)
+
+
+def authorize(code: bytes) -> bytes:
+    return demo.system.call_of(demo.system.authorize_upgrade, blake2_256(code)).encode()
+
+
+def apply(code: bytes) -> bytes:
+    return demo.system.call_of(demo.system.apply_authorized_upgrade, code).encode()
+
+
+def small_transfer(to: int) -> bytes:
+    """More than the old existential deposit and less than the new one."""
+    call = demo.balances.call_of(demo.balances.transfer_allow_death, bytes([to]) * 32, demo.UNIT // 500)
+    return call.encode()
+
+
+def failures(events: list[object]) -> list[bytes]:
+    return [event.dispatch_error for event in events if isinstance(event, ExtrinsicFailed)]
+
+
+def upgrade_to_the_end(world: World, old: Runtime, new: Runtime) -> None:
+    para = world.para
+    world.step(authorize(new.code), small_transfer(1))
+
+    # WRITE, SIGN, INCLUDE
+    announcing, events = world.step(apply(new.code), small_transfer(2))
+    assert announcing.commitments.new_validation_code == new.code
+    assert [event for event in events if isinstance(event, ValidationFunctionStored)]
+    assert failures(events) == []
+    scheduled = world.chain.best.number
+    assert world.code_hash() == old.code_hash
+    assert world.stored(CODE) == old.code
+    assert world.chain.validation_code_by_hash(new.code_hash) == new.code
+    assert world.at_relay(relay_keys.upgrade_restriction_signal(PARA)) == b"\0"
+
+    # WAIT: nobody upgrades in the meantime, and the old code runs.
+    _, events = world.step(authorize(new.code), apply(new.code))
+    prohibited = demo.parachain_system.fail(demo.parachain_system.Error.ProhibitedByPolkadot)
+    assert failures(events) == [prohibited.encode()]
+
+    # APPLY
+    for _ in range(DELAY):
+        due = world.chain.best.number >= scheduled + DELAY
+        assert (world.at_relay(relay_keys.upgrade_go_ahead_signal(PARA)) == b"\x01") is due
+        parent = world.chain.best.number
+        collation, events = world.step()
+        assert collation.descriptor.validation_code_hash == old.code_hash
+        assert collation.commitments.new_validation_code is None
+        if due:
+            break
+        assert world.code_hash() == old.code_hash
+    assert due
+    assert [event for event in events if isinstance(event, CodeUpdated | ValidationFunctionApplied)] == [
+        CodeUpdated(),
+        ValidationFunctionApplied(parent),
+    ]
+    assert RuntimeEnvironmentUpdated() in para.node.best_header.digest
+    assert world.stored(CODE) == new.code
+    assert world.code_hash() == new.code_hash
+    assert world.at_relay(past_code_hash(PARA, scheduled + DELAY)) == old.code_hash
+    assert world.at_relay(relay_keys.upgrade_go_ahead_signal(PARA)) is None
+
+    # RUN: signed for the new version, executed and validated by it.
+    collation, events = world.step(small_transfer(3))
+    assert collation.descriptor.validation_code_hash == new.code_hash
+    assert failures(events) == [TokenError(TokenError.Kind.BELOW_MINIMUM).encode()]
+    now = LastRuntimeUpgradeInfo(2, demo.VERSION.spec_name)
+    assert world.stored(demo.system.LastRuntimeUpgrade.key()) == now.encode()
+    assert para.node.runtime_at(para.node.best_hash) is new
+
+    # The cooldown ends, and not before.
+    while world.chain.best.number < scheduled + COOLDOWN:
+        assert world.at_relay(relay_keys.upgrade_restriction_signal(PARA)) == b"\0"
+        world.chain.build_block()
+    assert world.at_relay(relay_keys.upgrade_restriction_signal(PARA)) is None
+    world.step()
+
+
+@pytest.mark.parametrize("carried", [False, True])
+def test_an_upgrade_to_the_end(second: str, carried: bool) -> None:
+    old, new = NativeRuntime("runtime.chains.demo"), NativeRuntime(second)
+    world = World(old, carried=carried)
+    world.para.codes[new.code_hash] = new
+    upgrade_to_the_end(world, old, new)
+
+
+def test_code_that_nobody_here_has(second: str) -> None:
+    """A node cannot import the block that applies it, and says which code it lacks; validators who lack it abstain."""
+    old, new = NativeRuntime("runtime.chains.demo"), NativeRuntime(second)
+    world = World(old, carried=False)
+    world.step(authorize(new.code), apply(new.code))
+    for _ in range(DELAY):
+        world.chain.build_block()
+    collation, outcome = world.offer()
+    assert outcome.backed is not None  # the old code applied it
+    world.chain.build_block([outcome.backed])
+    world.chain.build_block()
+    before = world.para.node.best_hash
+    with pytest.raises(UnknownCode, match=f"0x{new.code_hash.hex()} is loaded"):
+        world.para.import_included(collation.block, world.relay, collation.descriptor.relay_parent)
+    assert world.para.node.best_hash == before
+    world.para.codes[new.code_hash] = new
+    world.para.import_included(collation.block, world.relay, collation.descriptor.relay_parent)
+    _, outcome = world.offer()
+    assert outcome.backed is not None
+    del world.para.codes[new.code_hash]
+    collation, outcome = world.offer()
+    assert outcome.backed is None
+    for _, verdict in outcome.verdicts:
+        assert isinstance(verdict, Abstain)
+        assert verdict.reason is AbstainReason.VALIDATION_CODE_UNAVAILABLE
+
+
+def test_a_wasm_blob_is_taken_from_the_chains() -> None:
+    """Nobody needs to be handed a blob: nodes have it under ``:code``, validators in relay state."""
+    world = World(NativeRuntime("runtime.chains.demo"), carried=False)
+    blob = storage_echo(CallingStyle.RFC145)
+    unchecked = demo.system.call_of(demo.system.authorize_upgrade_without_checks, blake2_256(blob))
+    world.step(unchecked.encode(), apply(blob))
+    for _ in range(DELAY):
+        world.chain.build_block()
+    world.step()
+    loaded = world.para.node.runtime_at(world.para.node.best_hash)
+    assert isinstance(loaded, WasmRuntime)
+    validating = world.chain.validators[0].codes[blake2_256(blob)]
+    assert isinstance(validating, PvfRuntime)
+    assert world.code_hash() == loaded.code_hash == validating.code_hash
+    assert loaded.code == validating.code == blob
+
+
+def test_a_candidate_with_code_before_its_time_is_refused() -> None:
+    """By the relay chain itself, when a parachain's runtime announces code all the same."""
+    world = World(NativeRuntime("runtime.chains.demo"), carried=False)
+    collation, outcome = world.offer()
+    state = RelayStateBuilder(world.chain.database, world.chain.best.state_root)
+
+    def refusal(code: bytes) -> Criterion | None:
+        commitments = replace(outcome.candidate.commitments, new_validation_code=code)
+        violation = check_outputs(
+            replace(outcome.candidate, commitments=commitments), state, collation.pvd.relay_parent_number
+        )
+        return None if violation is None else violation.criterion
+
+    assert refusal(b"new code 1") is None
+    schedule_code_upgrade(state, PARA, b"new code 1", 10)
+    assert refusal(b"new code 2") is Criterion.PREMATURE_CODE_UPGRADE
+    process_scheduled_upgrade_changes(state, 10 + DELAY)
+    apply_code_upgrade(state, PARA, 10 + DELAY - 1, 10 + DELAY)
+    assert state.code_hash(PARA) == world.code_hash()  # the relay parent is too old to have seen the signal
+    apply_code_upgrade(state, PARA, 10 + DELAY, 11 + DELAY)
+    assert state.code_hash(PARA) == blake2_256(b"new code 1")
+    process_scheduled_upgrade_changes(state, 10 + COOLDOWN - 1)
+    assert refusal(b"new code 2") is Criterion.PREMATURE_CODE_UPGRADE
+    process_scheduled_upgrade_changes(state, 10 + COOLDOWN)
+    assert refusal(b"new code 2") is None
+    # What is no upgrade at all is passed over in silence, as upstream.
+    for code in (b"8 bytes!", b"new code 1"):
+        schedule_code_upgrade(state, PARA, code, 30)
+        assert refusal(b"new code 2") is None
+
+
+class BothByArchive(DifferentialRuntime):
+    """Both engines, with the archive under ``:code`` instead of the blob."""
+
+    @property
+    def code(self) -> bytes:
+        return self.first.code
+
+    @property
+    def code_hash(self) -> bytes:
+        return self.first.code_hash
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("carried", [False, True])
+def test_the_frozen_engine_upgrades_too(second: str, tmp_path: Path, carried: bool) -> None:
+    """Both engines, call by call: the old version's pallets and the new one's run in the sandbox as in process.
+
+    The code that goes over the chains is the archive: a frozen blob is larger than Polkadot takes.
+    """
+    try:
+        engines = [
+            BothByArchive(
+                NativeRuntime(name),
+                WasmRuntime(
+                    freeze(name, paths=[tmp_path], cache=CompileCache.default()).code,
+                    cache=CompileCache.default(),
+                ),
+            )
+            for name in ("runtime.chains.demo", second)
+        ]
+    except MissingVm as error:
+        pytest.skip(str(error))
+    old, new = engines
+    world = World(old, carried=carried)
+    world.para.codes[new.code_hash] = new
+    upgrade_to_the_end(world, old, new)
+    assert old.divergence is None
+    assert new.divergence is None
