@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +65,14 @@ def pileus(
         return SimpleNamespace(status=status, out=captured.out, err=captured.err)
 
     return run
+
+
+@pytest.fixture
+def children_hear_ctrl_c() -> Iterator[None]:
+    """A shell that starts the tests in the background has told us, and so our children, to ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -73,16 +73,11 @@ def test_a_terminal_without_our_characters_gets_escapes() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"\\xfc\n", b"")
 
 
+@pytest.mark.usefixtures("children_hear_ctrl_c")
 def test_interrupted_run_says_so_and_leaves_whole_files(example: Path, tmp_path: Path) -> None:
     out = tmp_path / "record"
     command = [*PILEUS, "run", str(example), "--blocks", "100000", "--out", str(out)]
-    # A shell that starts the tests in the background has told us, and so our children, to ignore SIGINT.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    with process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 60
         while not (out / "candidates" / "1000-2" / "verdicts.json").exists() and time.monotonic() < deadline:
             time.sleep(0.05)

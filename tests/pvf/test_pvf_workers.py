@@ -506,6 +506,7 @@ def test_no_process_outlives_the_host(
     eventually(lambda: not any(running(pid) for pid in pids))
 
 
+@pytest.mark.usefixtures("children_hear_ctrl_c")
 def test_ctrl_c_in_the_middle_of_a_job(
     guests: Any, cache_directory_of_tests: Path, eventually: Eventually
 ) -> None:
