@@ -12,6 +12,7 @@ from host_functions.errors import PileusError
 from host_functions.executor import NativeRuntime, Runtime
 from host_functions.executor.wasm import CompileCache, WasmRuntime
 from pileus.network.chain_specs import load_chain_spec
+from pileus.network.host_settings import configured
 from pileus.network.parachain import RunningParachain, dev_keypair, engine_of, load_runtime
 from pileus.network.real_parachain import RunningRealParachain
 from pileus.network.topology import RelayChainSection, Topology, TopologyError
@@ -19,7 +20,7 @@ from pileus.real_runtimes.parachain import CALL_TIMEOUT
 from pileus.relay_chain.backing import Validator
 from pileus.relay_chain.chain import RelayChain
 from pileus.relay_chain.form import RelayChainForm
-from pileus.relay_chain.genesis import ParaGenesis, RelayChainConfig, host_configuration
+from pileus.relay_chain.genesis import ParaGenesis, RelayChainConfig
 from pileus.relay_chain.in_process import RelayChainInProcessInterface
 from pileus.relay_chain.interface import RelayChainInterface
 from pileus.relay_chain.node import RelayNode
@@ -114,7 +115,6 @@ def _model(section: RelayChainSection, parachains: Sequence[AnyParachain], seed:
         for index, node in enumerate(node for node in section.nodes if node.validator)
     ]
     config = RelayChainConfig(
-        host=host_configuration(section.allowed_ancestry_len),
         epoch_length=section.epoch_length,
         finality_lag=section.finality_lag,
         state_pruning=section.state_pruning,
@@ -125,7 +125,7 @@ def _model(section: RelayChainSection, parachains: Sequence[AnyParachain], seed:
         ParaGenesis(one.para_id, one.head_data, one.validation_code_hash, entries=one.relay_entries)
         for one in (para.registration for para in parachains)
     ]
-    chain = RelayChain(config, paras, validators, database)
+    chain = RelayChain(configured(config, section.host), paras, validators, database)
     return chain
 
 

@@ -15,12 +15,32 @@ import re
 import tomllib
 from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta
 
 from host_functions.errors import PileusError
+from pileus.network.host_settings import (
+    AsyncBackingSettings,
+    ConfigurationPallet,
+    Genesis,
+    GenesisPatch,
+    HostSettings,
+    RuntimeGenesis,
+)
+from pileus.network.sections import (
+    DEFAULT_RUNTIME,
+    Collator,
+    Execution,
+    Parachain,
+    QuerySection,
+    RelayChainSection,
+    RelayNode,
+    RelayStateMode,
+    Settings,
+    Topology,
+    Traffic,
+    TransferSection,
+)
 from pileus.network.strict import explain
 
 __all__ = [
@@ -44,184 +64,14 @@ __all__ = [
 MAX_TOPOLOGY_BYTES = 1024 * 1024
 """Largest file read, in bytes: far above any topology a person writes."""
 
+HOST_KEY = "$.relaychain.genesis.runtimeGenesis.patch.configuration.config"
+
 INCLUSION_DELAY = 2
 """Relay blocks from the relay parent of a candidate to its inclusion, when everything goes well."""
-
-MODEL = "model"
-"""``relaychain.chain``: the relay chain model."""
-
-DEFAULT_RUNTIME = "runtime.chains.demo"
-
-MAX_CHAINS = 100
-MAX_NODES = 1000
-
-RelayStateMode: TypeAlias = Literal["own", "carried", "fallback"]
-"""Where validators take relay state from: their own database, the proof in the PoV, or the first, else the second."""
-
-Execution: TypeAlias = Literal["native", "wasm", "both"]
-"""Which engine runs a Python runtime: this process, the Wasm sandbox with the runtime frozen into a blob, or both with
-every call compared."""
-
-Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-ParaIdNumber: TypeAlias = Annotated[int, Meta(ge=1, le=2**32 - 1)]
-ChainName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1024)]
-"""A raw chain spec: a path relative to the topology, or the name of one that ``make real-chains`` fetches."""
-BlockCount: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
-
-
-KeyName: TypeAlias = Annotated[
-    str, Meta(max_length=1024, pattern=r"^(0x([0-9a-fA-F]{2})+|[A-Za-z]\w*\.[A-Za-z]\w*)$")
-]
-"""A storage key in hex, or a plain storage value as ``Pallet.Item``."""
 
 
 class TopologyError(PileusError):
     """A topology file that cannot be used: what is wrong, and where in it."""
-
-
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[settings]``: defaults of a run, each with an option of the command line that overrides it."""
-
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
-    """Decides everything that is not decided by the file. Same seed and topology, same bytes."""
-    blocks: BlockCount = 12
-    """Relay blocks to build."""
-    relay_state: RelayStateMode = "own"
-
-
-class RelayNode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[[relaychain.nodes]]``."""
-
-    name: Name
-    validator: bool = True
-    state_pruning: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
-    """As that of the relay chain, for this node alone."""
-
-
-class RelayChainSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[relaychain]``: the validators, and the parameters of the model or the chain spec of a real one."""
-
-    nodes: Annotated[tuple[RelayNode, ...], Meta(min_length=1, max_length=MAX_NODES)]
-    chain: ChainName = MODEL
-    """``model``, or the chain spec of a real relay chain. That one has as many validators as its genesis has, or more:
-    the first are `nodes`."""
-    finality_lag: Annotated[int, Meta(ge=0, le=10_000)] = 2
-    """Blocks by which finality follows the best block."""
-    allowed_ancestry_len: Annotated[int, Meta(ge=0, le=1000)] = 3
-    """How many blocks before the newest one a relay parent may lie."""
-    state_pruning: Annotated[int, Meta(ge=1, le=1_000_000)] = 256
-    """States of this many finalized blocks are kept, as ``--state-pruning`` of a Substrate node."""
-    epoch_length: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
-    """Slots per BABE epoch, which is also a session."""
-    finality_stalls: Annotated[tuple[tuple[BlockCount, BlockCount], ...], Meta(max_length=1000)] = ()
-    """Relay blocks, first and last, after which nothing is finalized: ``[[5, 20]]``."""
-    fork_every: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
-    """After so many relay blocks a rival of the newest is built, which finality abandons. 0 for none."""
-    approvals: bool = False
-    """Whether validators check included candidates once more, and finality waits for that."""
-
-    @property
-    def is_model(self) -> bool:
-        return self.chain == MODEL
-
-
-class Collator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[[parachains.collators]]``."""
-
-    name: Name
-
-
-class Parachain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[[parachains]]``."""
-
-    id: ParaIdNumber
-    collators: Annotated[tuple[Collator, ...], Meta(min_length=1, max_length=MAX_NODES)]
-    chain: Name | None = None
-    """Name for display; ``para-<id>`` if not given."""
-    runtime: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)] = (
-        DEFAULT_RUNTIME
-    )
-    """Import path of the module that assembles the Python runtime."""
-    chain_spec: ChainName | None = None
-    """Chain spec of a real parachain, instead of `runtime`."""
-    execution: Execution = "native"
-    peers: Annotated[tuple[ParaIdNumber, ...], Meta(max_length=MAX_CHAINS)] | None = None
-    """Siblings whose nodes its collators reach; all if not given. A chain that reaches nobody takes no messages."""
-
-    @property
-    def name(self) -> str:
-        return self.chain or f"para-{self.id}"
-
-    @property
-    def runs_natively(self) -> bool:
-        """Whether its code is a Python module and not a blob."""
-        return self.chain_spec is None and self.execution == "native"
-
-    @property
-    def code_source(self) -> str:
-        """What its runtime comes from: the chain spec, or the Python module."""
-        return self.runtime if self.chain_spec is None else self.chain_spec
-
-
-class Traffic(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from", "destination": "to"}
-):
-    """``[[traffic]]``: messages that one parachain sends to another. Ours, not zombienet's."""
-
-    source: ParaIdNumber
-    destination: ParaIdNumber
-    every: BlockCount = 1
-    """Relay blocks between two batches."""
-    count: Annotated[int, Meta(ge=1, le=10_000)] = 1
-    """Messages per batch."""
-    size: Annotated[int, Meta(ge=0, le=1024 * 1024)] = 32
-    """Payload bytes of each message."""
-    until: BlockCount | None = None
-    """Relay block after which no more is sent; to the end if not given."""
-
-
-class TransferSection(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from", "destination": "to"}
-):
-    """``[[transfers]]``: amounts that move from one parachain to another. Ours, not zombienet's."""
-
-    source: ParaIdNumber
-    destination: ParaIdNumber
-    amount: Annotated[int, Meta(ge=1, le=2**63 - 1)]
-    """In the token's smallest unit."""
-    home: ParaIdNumber | None = None
-    """Parachain whose token it is; the sender's own if not given."""
-    timeout: Annotated[int, Meta(ge=1, le=30 * 24 * 3600 * 1000)] | None = None
-    """Milliseconds from being sent, by the destination's clock, after which it comes back; never if not given."""
-    every: BlockCount = 4
-    """Relay blocks between two transfers."""
-    until: BlockCount | None = None
-    """Relay block after which no more is sent; to the end if not given."""
-
-
-class QuerySection(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"asker": "from", "asked": "of"}
-):
-    """``[[queries]]``: values of another chain's state that a parachain has proven to it. Ours, not zombienet's."""
-
-    asker: ParaIdNumber
-    asked: ParaIdNumber | Literal["relay"]
-    keys: Annotated[tuple[KeyName, ...], Meta(min_length=1, max_length=16)]
-    every: BlockCount = 4
-    """Relay blocks between two queries."""
-    until: BlockCount | None = None
-    """Relay block after which no more is asked; to the end if not given."""
-
-
-class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole file."""
-
-    relaychain: RelayChainSection
-    parachains: Annotated[tuple[Parachain, ...], Meta(min_length=1, max_length=MAX_CHAINS)]
-    settings: Settings = Settings()
-    traffic: Annotated[tuple[Traffic, ...], Meta(max_length=1000)] = ()
-    queries: Annotated[tuple[QuerySection, ...], Meta(max_length=1000)] = ()
-    transfers: Annotated[tuple[TransferSection, ...], Meta(max_length=1000)] = ()
 
 
 def with_execution(topology: Topology, execution: Execution) -> Topology:
@@ -274,6 +124,12 @@ _STRUCT_AT: dict[str, type[msgspec.Struct]] = {
     "$.settings": Settings,
     "$.relaychain": RelayChainSection,
     "$.relaychain.nodes": RelayNode,
+    "$.relaychain.genesis": Genesis,
+    "$.relaychain.genesis.runtimeGenesis": RuntimeGenesis,
+    "$.relaychain.genesis.runtimeGenesis.patch": GenesisPatch,
+    "$.relaychain.genesis.runtimeGenesis.patch.configuration": ConfigurationPallet,
+    HOST_KEY: HostSettings,
+    f"{HOST_KEY}.async_backing_params": AsyncBackingSettings,
     "$.parachains": Parachain,
     "$.parachains.collators": Collator,
     "$.traffic": Traffic,
@@ -313,7 +169,9 @@ def _check(topology: Topology) -> None:
                 f'{where}.execution: expected "native" under a real relay chain, whose limit of validation code is '
                 "smaller than a frozen runtime"
             )
-    if not topology.relaychain.is_model:
+    if topology.relaychain.is_model:
+        _check_ancestry(topology.relaychain)
+    else:
         _check_real_relay(topology.relaychain)
     for at, (first, last) in enumerate(topology.relaychain.finality_stalls):
         if last < first:
@@ -380,6 +238,19 @@ def _check_real(para: Parachain, where: str) -> None:
         )
 
 
+def _check_ancestry(section: RelayChainSection) -> None:
+    """Two keys for one thing: ours is older than zombienet's place for it."""
+    ours, upstream = (
+        section.allowed_ancestry_len,
+        section.given_host.async_backing_params.allowed_ancestry_len,
+    )
+    if ours is not None and upstream is not None and ours != upstream:
+        raise TopologyError(
+            f"{HOST_KEY}.async_backing_params.allowed_ancestry_len: expected the same as "
+            f"$.relaychain.allowed_ancestry_len, or one of the two alone, got {upstream} and {ours}"
+        )
+
+
 def _check_real_relay(section: RelayChainSection) -> None:
     defaults = {field.name: field.default for field in msgspec.structs.fields(RelayChainSection)}
     for key, given in (
@@ -388,6 +259,7 @@ def _check_real_relay(section: RelayChainSection) -> None:
         ("finality_stalls", section.finality_stalls),
         ("fork_every", section.fork_every),
         ("approvals", section.approvals),
+        ("genesis", section.genesis),
     ):
         if given != defaults[key]:
             raise TopologyError(f"$.relaychain.{key}: expected for the model only")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pileus.network.host_settings import AsyncBackingSettings, HostSettings, configured
 from pileus.network.topology import MAX_TOPOLOGY_BYTES, Topology, TopologyError, parse_topology, read_topology
+from pileus.relay_chain.genesis import RelayChainConfig
+from runtime.primitives.parachain import AsyncBackingParams
 
 MINIMAL = """
 [relaychain]
@@ -49,6 +54,14 @@ def test_the_example(repository: Path) -> None:
         (1000, 2000),
         (2000, 1000),
     }
+
+
+CONFIG = "relaychain.genesis.runtimeGenesis.patch.configuration.config"
+HOST = f"$.{CONFIG}"
+
+
+def with_host(settings: str) -> str:
+    return f"{MINIMAL}\n[{CONFIG}]\n{settings}\n"
 
 
 SECOND_NODE = '[[relaychain.nodes]]\nname = "bob"\n'
@@ -149,6 +162,66 @@ THREE = TWO + SECOND_PARA.replace("2000", "3000")
             "$.relaychain.state_pruning",
             "expected more than 2 together with finality_lag",
         ),
+        (
+            with_host("max_code_sise = 1"),
+            f"{HOST}.max_code_sise",
+            "unknown key, expected one of async_backing_params",
+        ),
+        (with_host("needed_approvals = 2"), f"{HOST}.needed_approvals", "validation_upgrade_delay"),
+        (with_host("max_code_size = 33554433"), f"{HOST}.max_code_size", "<= 33554432"),
+        (with_host("max_pov_size = 33554433"), f"{HOST}.max_pov_size", "<= 33554432"),
+        (with_host("max_head_data_size = 1048577"), f"{HOST}.max_head_data_size", "<= 1048576"),
+        (with_host("max_upward_message_size = 131073"), f"{HOST}.max_upward_message_size", "<= 131072"),
+        (
+            with_host("max_upward_message_num_per_candidate = 16385"),
+            f"{HOST}.max_upward_message_num_per_candidate",
+            "<= 16384",
+        ),
+        (
+            with_host("hrmp_max_message_num_per_candidate = 16385"),
+            f"{HOST}.hrmp_max_message_num_per_candidate",
+            "<= 16384",
+        ),
+        (with_host("validation_upgrade_delay = 1"), f"{HOST}.validation_upgrade_delay", ">= 2"),
+        (
+            with_host("validation_upgrade_cooldown = 4294967296"),
+            f"{HOST}.validation_upgrade_cooldown",
+            "<= 4294967295",
+        ),
+        (with_host("max_upward_queue_count = -1"), f"{HOST}.max_upward_queue_count", ">= 0"),
+        (
+            with_host(f"max_upward_queue_size = {2**64}"),
+            f"{HOST}.max_upward_queue_size",
+            "<= 4294967295",
+        ),
+        (with_host("max_downward_message_size = 1.5"), f"{HOST}.max_downward_message_size", "expected `int"),
+        (
+            with_host("async_backing_params = {max_candidate_dept = 1}"),
+            f"{HOST}.async_backing_params.max_candidate_dept",
+            "unknown key, expected one of allowed_ancestry_len, max_candidate_depth",
+        ),
+        (
+            with_host("async_backing_params = {allowed_ancestry_len = 4}").replace(
+                "[relaychain]", "[relaychain]\nallowed_ancestry_len = 2"
+            ),
+            f"{HOST}.async_backing_params.allowed_ancestry_len",
+            "the same as $.relaychain.allowed_ancestry_len, or one of the two alone, got 4 and 2",
+        ),
+        (
+            with_host("").replace("runtimeGenesis", "runtime_genesis"),
+            "$.relaychain.genesis.runtime_genesis",
+            "unknown key, expected one of runtimeGenesis",
+        ),
+        (
+            with_host("").replace("patch", "config"),
+            "$.relaychain.genesis.runtimeGenesis.config",
+            "unknown key, expected one of patch",
+        ),
+        (
+            with_host("max_code_size = 1").replace("[relaychain]", '[relaychain]\nchain = "x.json"'),
+            "$.relaychain.genesis",
+            "for the model only",
+        ),
         ("relaychain = 3", "$.relaychain", "expected `object`, got `int`"),
     ],
 )
@@ -156,6 +229,49 @@ def test_refusals_name_the_path(text: str, path: str, expected: str) -> None:
     message = refused(text)
     assert message.startswith(f"{path}: ")
     assert expected in message
+
+
+def test_the_host_configuration_reaches_the_model() -> None:
+    """Every key changes its field and no other; what is not given stays."""
+    before = RelayChainConfig()
+    assert configured(before, parse_topology(MINIMAL).relaychain.host) == before
+    changed: dict[str, object] = {}
+    for at, name in enumerate(field for field in HostSettings.__struct_fields__ if "async" not in field):
+        after = configured(before, parse_topology(with_host(f"{name} = {77 + at}")).relaychain.host)
+        if name in ("max_pov_size", "max_downward_message_size"):
+            assert after == replace(before, **{name: 77 + at})  # type: ignore[arg-type]
+        else:
+            assert after == replace(before, host=replace(before.host, **{name: 77 + at}))  # type: ignore[arg-type]
+        changed[name] = after
+    assert len(changed) == 11
+
+
+def test_the_page_lists_the_settings(repository: Path) -> None:
+    page = (repository / "docs" / "the-relay-chain-model.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE))
+    nested = {f"async_backing_params.{name}" for name in AsyncBackingSettings.__struct_fields__}
+    assert listed == ({*HostSettings.__struct_fields__} - {"async_backing_params"}) | nested
+    example = next(block for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if CONFIG in block)
+    assert parse_topology(MINIMAL + example).relaychain.host.validation_upgrade_delay == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (with_host("async_backing_params = {max_candidate_depth = 5}"), AsyncBackingParams(5, 3)),
+        (with_host("async_backing_params = {allowed_ancestry_len = 0}"), AsyncBackingParams(3, 0)),
+        (MINIMAL.replace("[relaychain]", "[relaychain]\nallowed_ancestry_len = 0"), AsyncBackingParams(3, 0)),
+        (
+            with_host("async_backing_params = {allowed_ancestry_len = 4, max_candidate_depth = 1}").replace(
+                "[relaychain]", "[relaychain]\nallowed_ancestry_len = 4"
+            ),
+            AsyncBackingParams(1, 4),
+        ),
+    ],
+)
+def test_the_ancestry_has_two_names(text: str, expected: AsyncBackingParams) -> None:
+    host = configured(RelayChainConfig(), parse_topology(text).relaychain.host).host
+    assert host == replace(RelayChainConfig().host, async_backing_params=expected)
 
 
 @pytest.mark.parametrize("text", ["[[", "a = ", "\x00", "a = 1\na = 2\n", "x = " + "[" * 5000])
