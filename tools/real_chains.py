@@ -1,4 +1,4 @@
-"""Fetch the chain specs of real networks that npm packages contain: `make real-chains`.
+"""Fetch the chain specs and metadata of real networks that npm packages contain: `make real-chains`.
 
 They are data of their publishers and no part of this repository, so they go to `.cache/real-chains`
 (`PILEUS_REAL_CHAINS` names another folder). Packages are pinned, and so is every file, by its SHA-256. What is there
@@ -46,6 +46,7 @@ class Wanted:
 
 CONNECT_OLD = "@substrate/connect@0.3.18"
 CONNECT = "@substrate/connect@0.6.5"
+TYPES = "@polkadot/types-support@16.5.6"
 WANTED = (
     Wanted(
         CONNECT_OLD,
@@ -83,6 +84,18 @@ WANTED = (
         "acala-2220.wasm",
         "203763e3feb89d1bc29b9ffa7e7eb0776ef49a8ec6045976ef8493109eff76c4",
         holds_code=True,
+    ),
+    Wanted(
+        TYPES,
+        "package/metadata/v15/asset-hub-polkadot-hex.js",
+        "asset-hub-polkadot-2000000-metadata.js",
+        "d315bc999b29b85da488360b596f358a2549597fa970384435ccee676167f594",
+    ),
+    Wanted(
+        TYPES,
+        "package/metadata/v15/substrate-hex.js",
+        "substrate-node-268-metadata.js",
+        "a2024d50264850ecf4a27035cd44192309e5d4fab8c6c0f99ef524025080a354",
     ),
 )
 

@@ -13,3 +13,4 @@ from pileus.metadata.parts import Event as Event
 from pileus.metadata.parts import Pallet as Pallet
 from pileus.metadata.parts import StorageItem as StorageItem
 from pileus.metadata.parts import UnknownName as UnknownName
+from pileus.metadata.parts import Variant as Variant

@@ -1,8 +1,8 @@
-"""The metadata of a runtime, versions 9 to 15: pallets, their calls and storage, and types to encode by.
+"""The metadata of a runtime, versions 9 to 15: pallets with calls, events, errors and storage, and types to encode by.
 
 Decoded with ``scalecodec``, whose objects stay inside this package. Up to version 13 types are names, for which the
 names common to Substrate chains of that time are assumed; from 14 on the metadata define them [frame-metadata].
-Not modelled: errors and constants, the APIs and custom values of version 15.
+Not modelled: constants, the APIs and custom values of version 15.
 
 Metadata come from a runtime and are not believed: whatever is wrong with them is a `BadMetadata`.
 """
@@ -220,7 +220,10 @@ class Metadata:
         """
         if self.version < FIRST_WITH_TYPES:
             raise UnknownName(f"metadata of version {self.version} define no types")
-        return definition_of(self._registry, type_name)
+        try:
+            return definition_of(self._registry, type_name)
+        except KeyError:
+            raise UnknownName(f"the metadata define no type {type_name}") from None
 
     def zero(self, type_name: str) -> bytes:
         """SCALE of a type's plainest value: zeros, empty lists, the first variant; from version 14 on.

@@ -1,4 +1,4 @@
-"""What metadata say, as plain values: pallets with their calls and storage, signed extensions, events."""
+"""What metadata say, as plain values: pallets with their calls, events, errors and storage, signed extensions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Any
 
 from host_functions.errors import PileusError
 
-__all__ = ["BadMetadata", "Call", "Event", "Pallet", "SignedExtension", "StorageItem", "UnknownName"]
+__all__ = [
+    "BadMetadata",
+    "Call",
+    "Event",
+    "Pallet",
+    "SignedExtension",
+    "StorageItem",
+    "UnknownName",
+    "Variant",
+]
 
 
 class BadMetadata(PileusError):
@@ -41,6 +50,19 @@ class StorageItem:
     """Of the keys of a map, in order; empty for a value."""
     key_types: tuple[str, ...]
     value_type: str
+    default: bytes | None
+    """SCALE of what an absent entry reads as; ``None`` where the runtime tells it from any value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of a pallet's events or errors."""
+
+    name: str
+    index: int
+    """Its first byte behind the pallet's index."""
+    fields: tuple[tuple[str | None, str], ...]
+    """Name, where the runtime gives one, and type of each; errors have none as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +73,8 @@ class Pallet:
     index: int | None
     """Position in calls; ``None`` for one of before version 12 that has none."""
     calls: Mapping[str, Call] = field(repr=False)
+    events: Mapping[str, Variant] = field(repr=False)
+    errors: Mapping[str, Variant] = field(repr=False)
     storage: Mapping[str, StorageItem] = field(repr=False)
 
 

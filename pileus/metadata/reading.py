@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pileus.metadata.parts import Call, Pallet, SignedExtension, StorageItem
+from pileus.metadata.parts import Call, Pallet, SignedExtension, StorageItem, Variant
 from pileus.metadata.version_15 import VERSION_15
 from runtime.primitives.relay_keys import storage_prefix
 
@@ -37,7 +37,7 @@ def read_document(encoded: bytes, version: int) -> tuple[Any, Any, dict[str, Any
     from scalecodec.type_registry import load_type_registry_preset
 
     registry = RuntimeConfigurationObject(implements_scale_info=version >= FIRST_WITH_TYPES)
-    registry.update_type_registry(load_type_registry_preset("core"))
+    registry.update_type_registry(_with_plain_defaults(load_type_registry_preset("core")))
     if version < FIRST_WITH_TYPES:
         registry.update_type_registry(load_type_registry_preset("legacy"))
     if version >= FIRST_WITH_ENVELOPE:
@@ -50,6 +50,17 @@ def read_document(encoded: bytes, version: int) -> tuple[Any, Any, dict[str, Any
         registry.add_portable_registry(metadata)
     (document,) = metadata.value[1].values()
     return registry, metadata, document
+
+
+def _with_plain_defaults(preset: dict[str, Any]) -> dict[str, Any]:
+    """Defaults of storage entries in hexadecimal: scalecodec's ``Bytes`` become text where they happen to be UTF-8."""
+    for name, definition in preset["types"].items():
+        if name.startswith("StorageEntryMetadata") and isinstance(definition, dict):  # others are synonyms
+            fields = definition["type_mapping"]
+            definition["type_mapping"] = [
+                [field, "HexBytes" if field == "default" else kind] for field, kind in fields
+            ]
+    return preset
 
 
 def _symmetric_tuple() -> type:
@@ -76,15 +87,18 @@ def read_pallets(document: dict[str, Any], version: int, registry: Any) -> list[
             index = calling
             calling += 1
         calls = _typed_calls(module, registry) if typed else _named_calls(module, index)
+        events, errors = (
+            _typed_variants(module[part], registry) if typed else _named_variants(module[parts])
+            for part, parts in (("event", "events"), ("error", "errors"))
+        )
         storage = _storage(module, typed, registry)
-        pallets.append(Pallet(module["name"], index, calls, storage))
+        pallets.append(Pallet(module["name"], index, calls, events, errors, storage))
     return pallets
 
 
 def _typed_calls(module: dict[str, Any], registry: Any) -> dict[str, Call]:
     if module["calls"] is None:
         return {}
-    variants = definition_of(registry, f"scale_info::{module['calls']['ty']}")["def"]["variant"]["variants"]
     return {
         variant["name"]: Call(
             module["name"],
@@ -92,7 +106,36 @@ def _typed_calls(module: dict[str, Any], registry: Any) -> dict[str, Call]:
             bytes((module["index"], variant["index"])),
             tuple((one["name"], type_name_of(one["type"], typed=True)) for one in variant["fields"]),
         )
-        for variant in variants
+        for variant in _variants_of(module["calls"], registry)
+    }
+
+
+def _variants_of(stated: dict[str, Any], registry: Any) -> list[dict[str, Any]]:
+    """Those of the enum that stands for a pallet's calls, events or errors."""
+    definition = definition_of(registry, type_name_of(stated["ty"], typed=True))["def"]
+    found: list[dict[str, Any]] = definition["variant"]["variants"]
+    return found
+
+
+def _typed_variants(stated: dict[str, Any] | None, registry: Any) -> dict[str, Variant]:
+    return {
+        variant["name"]: Variant(
+            variant["name"],
+            variant["index"],
+            tuple((one["name"], type_name_of(one["type"], typed=True)) for one in variant["fields"]),
+        )
+        for variant in (_variants_of(stated, registry) if stated is not None else ())
+    }
+
+
+def _named_variants(stated: list[dict[str, Any]] | None) -> dict[str, Variant]:
+    return {
+        variant["name"]: Variant(
+            variant["name"],
+            position,
+            tuple((None, type_name_of(one, typed=False)) for one in variant.get("args", ())),
+        )
+        for position, variant in enumerate(stated or ())
     }
 
 
@@ -124,6 +167,7 @@ def _storage(module: dict[str, Any], typed: bool, registry: Any) -> dict[str, St
             hashers,
             tuple(type_name_of(key, typed) for key in keys),
             type_name_of(value, typed),
+            bytes.fromhex(entry["default"][2:]) if entry["modifier"] == "Default" else None,
         )
     return items
 
@@ -188,8 +232,11 @@ NAMED_EXTENSIONS: Final[Mapping[str, tuple[str | None, str | None]]] = {
 
 
 def definition_of(registry: Any, name: str) -> dict[str, Any]:
-    """The definition of a type, as the portable registry has it."""
-    found: dict[str, Any] = registry.get_decoder_class(name).scale_info_type.value
+    """The definition of a type, as the portable registry has it. Raises `KeyError`."""
+    known = getattr(registry.get_decoder_class(name), "scale_info_type", None)
+    if known is None:
+        raise KeyError(name)
+    found: dict[str, Any] = known.value
     return found
 
 

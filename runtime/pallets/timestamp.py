@@ -21,7 +21,7 @@ class Timestamp(Pallet):
     """The block's time, in milliseconds since the Unix epoch."""
 
     Now = StorageValue(u64, default=0)
-    DidUpdate = StorageValue(boolean)
+    DidUpdate = StorageValue(boolean, default=False)
 
     def __init__(self, *, minimum_period: int, on_timestamp_set: Callable[[int], None]) -> None:
         """``minimum_period``: milliseconds between blocks. ``on_timestamp_set``: the consensus pallet's

@@ -153,8 +153,8 @@ class AbridgedHrmpMessages(Struct):
 class InboundMessagesData(Struct):
     """Second argument of `set_validation_data`: the messages."""
 
-    downward: AbridgedDownwardMessages = AbridgedDownwardMessages()
-    horizontal: AbridgedHrmpMessages = AbridgedHrmpMessages()
+    downward_messages: AbridgedDownwardMessages = AbridgedDownwardMessages()
+    horizontal_messages: AbridgedHrmpMessages = AbridgedHrmpMessages()
 
 
 def _fitting(sizes: Sequence[int], limit: int) -> tuple[int, int]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Annotated
 
-from runtime.primitives.scale import U8, CompactU64, Struct
+from runtime.primitives.scale import CompactU64, Struct, plain_enum
 
-__all__ = ["DispatchClass", "DispatchInfo", "PerDispatchClass", "Weight"]
+__all__ = ["DispatchClass", "DispatchInfo", "Pays", "PerDispatchClass", "Weight"]
 
 _MAX = 2**64 - 1
 
@@ -48,15 +49,21 @@ class DispatchClass(enum.IntEnum):
     MANDATORY = 2
 
 
+class Pays(enum.IntEnum):
+    """Whether a call's sender pays for it."""
+
+    YES = 0
+    NO = 1
+
+
 @dataclass(frozen=True, slots=True)
 class DispatchInfo(Struct):
     """What is known of a call before it runs, or was found when it ran."""
 
     weight: Weight
-    dispatch_class: U8
-    """A `DispatchClass`."""
-    pays_fee: U8 = 0
-    """0 yes, 1 no, as ``Pays`` encodes."""
+    dispatch_class: Annotated[DispatchClass, plain_enum(DispatchClass)]
+    """``class`` in FRAME."""
+    pays_fee: Annotated[Pays, plain_enum(Pays)] = Pays.YES
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,7 @@ def test_phases_of_a_block() -> None:
         apply(signed(payload()))
         assert demo.system.extrinsic_index() == 1
         demo.system.note_finished_extrinsics()
-        demo.system.deposit_event_of(0, ExtrinsicSuccess(DispatchInfo(Weight(), 0)))
+        demo.system.deposit_event_of(0, ExtrinsicSuccess(DispatchInfo(Weight(), DispatchClass.NORMAL)))
         assert [record.phase for record in records()] == [ApplyExtrinsic(0), Finalization()]  # type: ignore[attr-defined]
     assert [
         phase_codec.encode(phase).hex() for phase in (ApplyExtrinsic(1), Finalization(), Initialization())

@@ -166,7 +166,7 @@ def downward(
 def horizontal(
     full: tuple[tuple[int, InboundHrmpMessage], ...], hashed: tuple[tuple[int, HashedMessage], ...] = ()
 ) -> InboundMessagesData:
-    return InboundMessagesData(horizontal=AbridgedHrmpMessages(full, hashed))
+    return InboundMessagesData(horizontal_messages=AbridgedHrmpMessages(full, hashed))
 
 
 def from_sender(*messages: InboundHrmpMessage) -> tuple[tuple[int, InboundHrmpMessage], ...]:
@@ -491,11 +491,11 @@ def test_channels_are_read_to_their_end_whatever_fits_into_a_block(
             assert made is not None
             messages = made.arguments[1]
             set_data(basic, messages)
-            taken += messages.horizontal.full_messages
+            taken += messages.horizontal_messages.full_messages
             moved = pallet.HrmpWatermark.get()
             assert moved in {watermark, number, *(message.sent_at for _, message in waiting)}
             assert moved >= watermark
-            if not messages.horizontal.hashed_messages:
+            if not messages.horizontal_messages.hashed_messages:
                 assert moved == number
     assert taken == queue
 
@@ -537,7 +537,10 @@ def test_the_inherent_is_made_of_either_form_of_the_data() -> None:
     assert made[0] is not None
     assert made[0].encode() == made[1].encode()  # type: ignore[union-attr]
     assert pallet.is_inherent(made[0])
-    order = [(sender, message.sent_at) for sender, message in made[0].arguments[1].horizontal.full_messages]
+    order = [
+        (sender, message.sent_at)
+        for sender, message in made[0].arguments[1].horizontal_messages.full_messages
+    ]
     assert order == [(SENDER, 20), (OTHER, 20), (SENDER, 21), (SENDER, 22)]
     with block(), pytest.raises(InvalidBlock, match="has no validation data"):
         pallet.create_inherent(InherentData())
@@ -552,8 +555,14 @@ def test_a_long_downward_queue_leaves_room_for_the_channels() -> None:
         made = pallet.create_inherent(data)
     assert made is not None
     messages = made.arguments[1]
-    assert (len(messages.downward.full_messages), len(messages.downward.hashed_messages)) == (2, 2)
-    assert (len(messages.horizontal.full_messages), len(messages.horizontal.hashed_messages)) == (3, 0)
+    assert (
+        len(messages.downward_messages.full_messages),
+        len(messages.downward_messages.hashed_messages),
+    ) == (2, 2)
+    assert (
+        len(messages.horizontal_messages.full_messages),
+        len(messages.horizontal_messages.hashed_messages),
+    ) == (3, 0)
 
 
 # Upward messages.

@@ -169,7 +169,7 @@ def test_the_signals() -> None:
         pallet._heed(UpgradeGoAhead.ABORT, 7)
         assert (events(), pallet.PendingValidationCode.get()) == (
             [events_of.ValidationFunctionDiscarded()],
-            None,
+            b"",
         )
         assert not storage.exists(b":code")
         pallet.PendingValidationCode.put(NEXT)

@@ -121,7 +121,7 @@ class ParachainSystem(Pallet):
     UpgradeGoAhead: StorageValue[GoAhead | None, GoAhead | None] = StorageValue(
         option(upgrade_go_ahead), default=None
     )
-    PendingValidationCode = StorageValue(byte_vec)
+    PendingValidationCode = StorageValue(byte_vec, default=b"")
     """Code that was announced to the relay chain and waits for its word."""
     NewValidationCode = StorageValue(byte_vec)
     """Code that this block announces."""
@@ -248,12 +248,11 @@ class ParachainSystem(Pallet):
     def _heed(self, go_ahead: GoAhead | None, relay_parent_number: int) -> None:
         """Do with the pending code what the relay chain says."""
         if go_ahead is GoAhead.GO_AHEAD:
-            code = self.PendingValidationCode.take()
-            if code is None:
+            if not self.PendingValidationCode.exists():
                 raise InvalidBlock(
                     "No new validation function found in storage, GoAhead signal is not expected"
                 )
-            self.system.update_code_in_storage(code)
+            self.system.update_code_in_storage(self.PendingValidationCode.take())
             self.deposit_event(ValidationFunctionApplied(relay_parent_number))
         elif go_ahead is GoAhead.ABORT:
             self.PendingValidationCode.kill()
@@ -265,12 +264,12 @@ class ParachainSystem(Pallet):
         Messages that stand as hashes are part of that chain but stay in the queue.
         """
         head = self.LastDmqMqcHead.get()
-        full = messages.downward.full_messages
-        _check_enough_messages_included(len(full), len(messages.downward.hashed_messages))
+        full = messages.downward_messages.full_messages
+        _check_enough_messages_included(len(full), len(messages.downward_messages.hashed_messages))
         for message in full:
             head = mqc_head(head, message.sent_at, message.msg)
         end = head
-        for link in messages.downward.hashed_messages:
+        for link in messages.downward_messages.hashed_messages:
             end = mqc_head_of_hash(end, link.sent_at, link.msg_hash)
         if end != expected:
             raise InvalidBlock(
@@ -279,7 +278,7 @@ class ParachainSystem(Pallet):
         if full:
             self.LastDmqMqcHead.put(head)
             last = full[-1].sent_at
-            behind = sum(link.sent_at == last for link in messages.downward.hashed_messages)
+            behind = sum(link.sent_at == last for link in messages.downward_messages.hashed_messages)
             self.LastProcessedDownwardMessage.put(InboundMessageId(last, behind))
             self.deposit_event(DownwardMessagesReceived(len(full)))
             self.deposit_event(DownwardMessagesProcessed(Weight(), head))
@@ -292,7 +291,10 @@ class ParachainSystem(Pallet):
         channels = proof.ingress_channels()
         known = self.LastHrmpMqcHeads.get()
         heads = {sender: known.get(sender, EMPTY_MQC_HEAD) for sender in channels}
-        full, hashed = messages.horizontal.full_messages, messages.horizontal.hashed_messages
+        full, hashed = (
+            messages.horizontal_messages.full_messages,
+            messages.horizontal_messages.hashed_messages,
+        )
         _check_enough_messages_included(len(full), len(hashed))
         for sender in [sender for sender, _ in full] + [sender for sender, _ in hashed]:
             if sender not in channels:
@@ -448,7 +450,7 @@ class ParachainSystem(Pallet):
         after = self.proof_size()
         if before is None or after is None:
             return
-        dispatch_class = DispatchClass(info.dispatch_class)
+        dispatch_class = info.dispatch_class
         used = self.system.BlockWeight.get()
         now = used.of(dispatch_class)
         proof_size = max(now.proof_size - info.weight.proof_size, 0) + (after - before)
