@@ -14,7 +14,7 @@ help:
 	@echo "make campaign  search for counterexamples for long: every property, and the state machines"
 	@echo "make test-slow  run the long ones: every real runtime at hand, 160 live blocks"
 	@echo "make test-real  run the tests on chain specs of real networks, after make real-chains"
-	@echo "make test-frozen  run the long tests of frozen runtimes: generated blocks, PVF workers, several VMs, the page"
+	@echo "make test-frozen  run the long tests of frozen runtimes: generated blocks, PVF workers, several VMs, an upgrade, the page"
 	@echo "make real-chains  fetch chain specs of real networks with npm, into .cache/real-chains"
 	@echo "make vm      build the Python VM that runtimes are frozen into (once; make test does it too)"
 	@echo "make wheel   build the wheel into dist, with the Python VM in it"
@@ -52,7 +52,7 @@ test: $(STAMP) vm
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not real"
 
 test-frozen: $(STAMP) vm
-	$(BIN)/python -m pytest -q -n 2 -m slow tests/frozen
+	$(BIN)/python -m pytest -q -n 2 -m slow tests/frozen tests/e2e/test_upgrade.py
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 -m "slow and not real"

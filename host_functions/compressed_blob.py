@@ -20,8 +20,13 @@ WEAK_LEVEL: Final = 3
 """Level of `compress_weakly_as` of the reference, for what is compressed once per block."""
 CODE_BLOB_BOMB_LIMIT: Final = 50 * 1024 * 1024
 """Largest runtime after decompression."""
-VALIDATION_CODE_BOMB_LIMIT: Final = 4 * 3 * 1024 * 1024
-"""Largest validation code after decompression: four times the largest compressed one."""
+MAX_VALIDATION_CODE_COMPRESSION_RATIO: Final = 10
+"""Validation code may decompress to this many times ``max_code_size`` [polkadot-primitives]. It was 4 before 2025."""
+MAX_CODE_SIZE: Final = 3 * 1024 * 1024
+"""The ``max_code_size`` of Polkadot, compressed, and the largest that its runtime can be configured with
+(``polkadot_primitives::MAX_CODE_SIZE``)."""
+VALIDATION_CODE_BOMB_LIMIT: Final = MAX_VALIDATION_CODE_COMPRESSION_RATIO * MAX_CODE_SIZE
+"""Largest validation code of Polkadot after decompression: ``validation_code_bomb_limit`` of its runtime API."""
 POV_BOMB_LIMIT: Final = 4 * 10 * 1024 * 1024
 """Largest PoV payload after decompression: four times the largest PoV."""
 

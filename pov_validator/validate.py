@@ -40,7 +40,6 @@ from runtime.primitives.parachain import (
 )
 
 __all__ = [
-    "MAX_CODE_SIZE",
     "MAX_HEAD_DATA_SIZE",
     "MAX_RESULT_SIZE",
     "POV_BOMB_FACTOR",
@@ -51,9 +50,6 @@ __all__ = [
 
 POV_BOMB_FACTOR: Final = 4
 """A PoV may decompress to this many times the size limit."""
-
-MAX_CODE_SIZE: Final = 3 * 1024 * 1024
-"""Bytes. ``polkadot_primitives::MAX_CODE_SIZE``."""
 
 MAX_HEAD_DATA_SIZE: Final = 1024 * 1024
 """Bytes. ``polkadot_primitives::MAX_HEAD_DATA_SIZE``; configurations are far stricter."""
@@ -243,11 +239,6 @@ def _check_result(
         return Invalid(
             InvalidReason.INVALID_OUTPUTS,
             f"the head data has {len(result.head_data)} bytes, more than {MAX_HEAD_DATA_SIZE}",
-        )
-    if result.new_validation_code is not None and len(result.new_validation_code) > MAX_CODE_SIZE:
-        return Invalid(
-            InvalidReason.INVALID_OUTPUTS,
-            f"the new validation code has {len(result.new_validation_code)} bytes, more than {MAX_CODE_SIZE}",
         )
     para_head = blake2_256(result.head_data)
     if para_head != descriptor.para_head:

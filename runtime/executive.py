@@ -68,7 +68,7 @@ class Executive:
 
     def _apply_extrinsics(self, extrinsics: Sequence[bytes]) -> None:
         length = sum(map(len, extrinsics))
-        if length > self.system.limits.max_mandatory_length:
+        if length > self.system.limits.max_length:
             # Refused at the extrinsic that exceeds the limit, too; but decoding calls costs many times their bytes.
             raise InvalidBlock(f"{length} bytes of extrinsics are more than any PoV holds")
         inherents_are_over = False

@@ -6,10 +6,12 @@ Before a relay chain lets a parachain run new code, its validators compile it un
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from host_functions.compressed_blob import MAX_CODE_SIZE, MAX_VALIDATION_CODE_COMPRESSION_RATIO
 from host_functions.executor.directories import cache_directory
 from pileus.cli.chain_files import RuntimeArgument, code_of, read_runtime_file
 from pileus.cli.errors import DoesNotHold, UnreadableInput
@@ -17,7 +19,6 @@ from pileus.cli.inputs import argument_hex
 from pileus.cli.options import JsonOption
 from pileus.cli.output import print_fields, print_json
 from pov_validator.pvf import ExecutorParams, PreparationFailed, PvfHost
-from pov_validator.validate import MAX_CODE_SIZE
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.hashing import blake2_256
 
@@ -32,9 +33,23 @@ ParamsOption = Annotated[
     ),
 ]
 
+MaxCodeSizeOption = Annotated[
+    int,
+    typer.Option(
+        "--max-code-size",
+        metavar="BYTES",
+        min=1,
+        max=2**32 - 1,
+        help="The relay chain's max_code_size. Compressed code may be ten times as large when it is decompressed.",
+    ),
+]
+
 
 def runtime_precheck(
-    file: RuntimeArgument, executor_params: ParamsOption = "00", json: JsonOption = False
+    file: RuntimeArgument,
+    executor_params: ParamsOption = "00",
+    max_code_size: MaxCodeSizeOption = MAX_CODE_SIZE,
+    json: JsonOption = False,
 ) -> None:
     """Compile a validation function as validators do before they accept it.
 
@@ -46,7 +61,7 @@ def runtime_precheck(
         params = ExecutorParams.decode(argument_hex(executor_params, "--executor-params"))
     except ScaleError as error:
         raise UnreadableInput(f"--executor-params: {error}") from None
-    failure = check(code, params)
+    failure = check(code, params, max_code_size)
     report = {
         "code_hash": blake2_256(code),
         "code_size": len(code),
@@ -72,10 +87,11 @@ def runtime_precheck(
         raise DoesNotHold(f"{failure[0]}: {failure[1]}")
 
 
-def check(code: bytes, params: ExecutorParams) -> tuple[str, str, bool] | None:
+def check(code: bytes, params: ExecutorParams, max_code_size: int) -> tuple[str, str, bool] | None:
     """``None`` for code that is accepted; else the failure, what is wrong, and whether every validator meets it."""
-    if len(code) > MAX_CODE_SIZE:
-        return "CodeTooLarge", f"{len(code)} bytes, more than {MAX_CODE_SIZE}", True
+    if len(code) > max_code_size:
+        return "CodeTooLarge", f"{len(code)} bytes, more than {max_code_size}", True
+    params = replace(params, code_bomb_limit=max_code_size * MAX_VALIDATION_CODE_COMPRESSION_RATIO)
     with PvfHost(params, cache=cache_directory(), workers=1) as host:
         try:
             host.prepare(code)

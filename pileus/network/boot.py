@@ -28,7 +28,7 @@ from pileus.relay_chain.real import RealRelayChain, RealRelayChainConfig, RealRe
 from pileus.relay_chain.real.codes import ValidationCodes
 from pileus.relay_chain.real.genesis import validators_needed
 from pileus.relay_chain.state import StateDatabase
-from pov_validator.pvf import PvfRuntime
+from pov_validator.pvf import PvfRuntime, shared_host
 from runtime.trie.layout import LAYOUT_V0, LAYOUT_V1
 
 __all__ = ["AnyParachain", "boot_parachains", "boot_relay_chain"]
@@ -93,8 +93,17 @@ def _model(section: RelayChainSection, parachains: Sequence[AnyParachain], seed:
     # Runtimes of before summer 2022 read relay state of version 0 only, and those of later read both.
     any_real = any(isinstance(para, RunningRealParachain) for para in parachains)
     database = StateDatabase(LAYOUT_V0 if any_real else LAYOUT_V1)
+    plain = RelayChainConfig(
+        epoch_length=section.epoch_length,
+        finality_lag=section.finality_lag,
+        state_pruning=section.state_pruning,
+        approval_checking=section.approvals,
+        seed=seed,
+    )
+    config = configured(plain, section.host)
+    pvf_host = shared_host(config.executor_params)
     at_genesis: dict[bytes, Runtime] = {
-        para.runtime.code_hash: PvfRuntime(para.runtime.code)
+        para.runtime.code_hash: PvfRuntime(para.runtime.code, pvf_host)
         for para in parachains
         if isinstance(para.runtime, WasmRuntime)
     }
@@ -103,7 +112,7 @@ def _model(section: RelayChainSection, parachains: Sequence[AnyParachain], seed:
     def on_chain(code_hash: bytes) -> bytes | None:
         return None if chain is None else chain.validation_code_by_hash(code_hash)
 
-    codes = ValidationCodes(on_chain, ChainMap(at_genesis, _native_codes(parachains)))
+    codes = ValidationCodes(on_chain, ChainMap(at_genesis, _native_codes(parachains)), pvf_host)
     validators = [
         Validator(
             index,
@@ -114,18 +123,11 @@ def _model(section: RelayChainSection, parachains: Sequence[AnyParachain], seed:
         )
         for index, node in enumerate(node for node in section.nodes if node.validator)
     ]
-    config = RelayChainConfig(
-        epoch_length=section.epoch_length,
-        finality_lag=section.finality_lag,
-        state_pruning=section.state_pruning,
-        approval_checking=section.approvals,
-        seed=seed,
-    )
     paras = [
         ParaGenesis(one.para_id, one.head_data, one.validation_code_hash, entries=one.relay_entries)
         for one in (para.registration for para in parachains)
     ]
-    chain = RelayChain(configured(config, section.host), paras, validators, database)
+    chain = RelayChain(config, paras, validators, database)
     return chain
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from host_functions.compressed_blob import MAX_CODE_SIZE, MAX_VALIDATION_CODE_COMPRESSION_RATIO
 from pileus.relay_chain.approvals import ApprovalParams
+from pov_validator.pvf import ExecutorParams
 from runtime.primitives import relay_keys
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import AbridgedHostConfiguration, AsyncBackingParams
@@ -27,7 +29,7 @@ MODEL_CODE = b"pileus: the relay chain model has no code"
 def host_configuration(allowed_ancestry_len: int = 3) -> AbridgedHostConfiguration:
     """The limits that Polkadot had in 2025, except for the ancestry."""
     return AbridgedHostConfiguration(
-        max_code_size=3 * 1024 * 1024,
+        max_code_size=MAX_CODE_SIZE,
         max_head_data_size=20 * 1024,
         max_upward_queue_count=174_762,
         max_upward_queue_size=1024 * 1024,
@@ -72,6 +74,11 @@ class RelayChainConfig:
     """Whether finality waits for approvals. They are made by `pileus.relay_chain.checking`."""
     seed: int = 0
     """Decides the chain's randomness."""
+
+    @property
+    def executor_params(self) -> ExecutorParams:
+        """What validators grant validation functions: Polkadot's, for code of the size that this chain accepts."""
+        return ExecutorParams(code_bomb_limit=self.host.max_code_size * MAX_VALIDATION_CODE_COMPRESSION_RATIO)
 
     def epoch_at(self, slot: int) -> int:
         """The epoch that `slot` lies in; the model's sessions are its epochs."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
+from host_functions.compressed_blob import VALIDATION_CODE_BOMB_LIMIT
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.scale import Codec, decode_compact, u8, u32, u64
 
@@ -79,7 +80,7 @@ class ExecutorParams:
     refuse_unknown_imports: bool = False
     """Whether code that imports a function nobody knows is refused when it is prepared. Polkadot accepts it and stops
     the candidate that calls the function, and so do we unless this is set."""
-    code_bomb_limit: int = 12 * MIB
+    code_bomb_limit: int = VALIDATION_CODE_BOMB_LIMIT
     """Bytes that code may decompress to; ``validation_code_bomb_limit``."""
 
     @property

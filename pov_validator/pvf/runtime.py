@@ -7,16 +7,16 @@ from functools import cache
 
 from host_functions.contexts.base import HostContext
 from pov_validator.pvf.host import PvfHost
-from pov_validator.pvf.params import ExecKind
+from pov_validator.pvf.params import ExecKind, ExecutorParams
 from runtime.primitives.hashing import blake2_256
 
 __all__ = ["PvfRuntime", "shared_host"]
 
 
 @cache
-def shared_host() -> PvfHost:
-    """The host of this process for Polkadot's default parameters: its workers serve everybody who asks."""
-    return PvfHost()
+def shared_host(params: ExecutorParams) -> PvfHost:
+    """The host of this process for these parameters: its workers serve everybody who asks."""
+    return PvfHost(params)
 
 
 # Two processes that spoke to the same worker would take each other's answers.
@@ -30,11 +30,13 @@ class PvfRuntime:
     def __init__(
         self, code: bytes, host: PvfHost | None = None, *, kind: ExecKind = ExecKind.BACKING
     ) -> None:
-        """``host``: by default the `shared_host`. ``kind``: who asks, which decides the timeout and the attempts."""
+        """``host``: by default the `shared_host` for Polkadot's parameters. ``kind``: who asks, which decides the
+        timeout and the attempts.
+        """
         self.code = code
         self.code_hash = blake2_256(code)
         self.kind = kind
-        self._host = host or shared_host()
+        self._host = host or shared_host(ExecutorParams())
 
     @property
     def attempts(self) -> int:

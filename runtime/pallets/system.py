@@ -202,10 +202,11 @@ class BlockLimits:
     max_normal: Weight = MAX_NORMAL
     """Share of `max_block` for normal extrinsics: 75 %."""
     base_extrinsic: Weight = BASE_EXTRINSIC
-    max_length: int = 5 * 1024 * 1024
+    max_normal_length: int = 5 * 1024 * 1024
     """Bytes of all extrinsics when a normal one is added."""
-    max_mandatory_length: int = 10 * 1024 * 1024
-    """Bytes of all extrinsics, whatever they are: more than Polkadot's largest PoV holds nobody can prove."""
+    max_length: int = 10 * 1024 * 1024
+    """Bytes of all extrinsics when another one is added, such as the code of an upgrade: more than Polkadot's largest
+    PoV holds nobody can prove."""
     block_hash_count: int = 256
     """Blocks whose hashes are kept in state."""
 
@@ -429,10 +430,11 @@ class System(Pallet):
         wanted = used.replace(
             dispatch_class, used.of(dispatch_class) + info.weight + self.limits.base_extrinsic
         )
-        over = all_lengths > self.limits.max_mandatory_length
+        normal = dispatch_class is DispatchClass.NORMAL
+        over = all_lengths > (self.limits.max_normal_length if normal else self.limits.max_length)
         if dispatch_class is not DispatchClass.MANDATORY:
             over = (
-                all_lengths > self.limits.max_length
+                over
                 or wanted.total().any_gt(self.limits.max_block)
                 or wanted.normal.any_gt(self.limits.max_normal)
             )

@@ -265,7 +265,8 @@ def test_precheck_of_code_that_is_too_large(pileus: Pileus, tmp_path: Path) -> N
     blob.write_bytes(bytes(wasmtime.wat2wasm(GUEST.format("", ""))) + section)
     status, _, error = pileus("runtime", "precheck", blob)
     assert status == 1
-    assert "CodeTooLarge" in error
+    assert f"CodeTooLarge: {blob.stat().st_size} bytes, more than 3145728" in error
+    assert pileus("runtime", "precheck", blob, "--max-code-size", str(blob.stat().st_size))[0] == 0
 
 
 def test_names_from_a_blob_cannot_command_the_terminal(pileus: Pileus, tmp_path: Path) -> None:

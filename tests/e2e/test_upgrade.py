@@ -6,12 +6,14 @@ The second version is the demo chain with another existential deposit: what it r
 from __future__ import annotations
 
 import sys
+from collections import ChainMap
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from host_functions.compressed_blob import CODE_BLOB_BOMB_LIMIT, MAX_CODE_SIZE, compress
 from host_functions.executor import NativeRuntime, Runtime
 from host_functions.executor.differential import DifferentialRuntime
 from host_functions.executor.frozen.freeze import freeze
@@ -44,12 +46,13 @@ from pileus.relay_chain.upgrades import (
 )
 from pileus.testing.guests import storage_echo
 from pov_validator import Abstain
-from pov_validator.pvf import PvfRuntime
+from pov_validator.pvf import PvfRuntime, shared_host
 from pov_validator.verdict import AbstainReason
 from runtime.chains import demo
 from runtime.pallets.parachain_system.pallet import ValidationFunctionApplied, ValidationFunctionStored
 from runtime.pallets.system import CodeUpdated, ExtrinsicFailed, LastRuntimeUpgradeInfo
 from runtime.primitives import relay_keys
+from runtime.primitives.compressed_blob import BlobKind
 from runtime.primitives.digest import RuntimeEnvironmentUpdated
 from runtime.primitives.hashing import blake2_256
 from runtime.support.dispatch import TokenError
@@ -78,21 +81,37 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 class World:
     """One parachain on the relay chain model. Its collator, an authority, has the chain's money as well."""
 
-    def __init__(self, runtime: Runtime, *, carried: bool) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        carried: bool,
+        max_code_size: int = MAX_CODE_SIZE,
+        cache: CompileCache | None = None,
+    ) -> None:
         self.carried = carried
         spec = Parachain(id=PARA, collators=(Collator(f"para-{PARA}-sender"),))
-        self.para = RunningParachain(spec, runtime, demo)
+        self.para = RunningParachain(spec, runtime, demo, cache=cache)
         database = StateDatabase()
-        codes = ValidationCodes(self._on_chain, self.para.codes)
+        host = replace(
+            host_configuration(),
+            max_code_size=max_code_size,
+            validation_upgrade_delay=DELAY,
+            validation_upgrade_cooldown=COOLDOWN,
+        )
+        config = RelayChainConfig(host=host)
+        # A slow machine is no reason to abstain.
+        pvf_host = shared_host(replace(config.executor_params, backing_timeout=60.0))
+        at_genesis: dict[bytes, Runtime] = {}
+        if isinstance(runtime, WasmRuntime):
+            at_genesis[runtime.code_hash] = PvfRuntime(runtime.code, pvf_host)
+        codes = ValidationCodes(self._on_chain, ChainMap(at_genesis, self.para.codes), pvf_host)
         validators = [
             Validator(index, name, dev_keypair(name), RelayNode(database), codes)
             for index, name in enumerate(("alice", "bob", "charlie"))
         ]
-        host = replace(
-            host_configuration(), validation_upgrade_delay=DELAY, validation_upgrade_cooldown=COOLDOWN
-        )
         genesis = ParaGenesis(PARA, self.para.node.genesis.encode(), runtime.code_hash)
-        self.chain = RelayChain(RelayChainConfig(host=host), [genesis], validators, database)
+        self.chain = RelayChain(config, [genesis], validators, database)
         self.relay = RelayChainInProcessInterface(self.chain)
         self.para.start_collators(self.relay, (), commit_relay_reads=carried)
         self.chain.build_block()
@@ -152,7 +171,7 @@ def upgrade_to_the_end(world: World, old: Runtime, new: Runtime) -> None:
     world.step(authorize(new.code), small_transfer(1))
 
     # WRITE, SIGN, INCLUDE
-    announcing, events = world.step(apply(new.code), small_transfer(2))
+    announcing, events = world.step(small_transfer(2), apply(new.code))
     assert announcing.commitments.new_validation_code == new.code
     assert [event for event in events if isinstance(event, ValidationFunctionStored)]
     assert failures(events) == []
@@ -195,7 +214,7 @@ def upgrade_to_the_end(world: World, old: Runtime, new: Runtime) -> None:
     assert failures(events) == [TokenError(TokenError.Kind.BELOW_MINIMUM).encode()]
     now = LastRuntimeUpgradeInfo(2, demo.VERSION.spec_name)
     assert world.stored(demo.system.LastRuntimeUpgrade.key()) == now.encode()
-    assert para.node.runtime_at(para.node.best_hash) is new
+    assert para.node.runtime_at(para.node.best_hash).code == new.code
 
     # The cooldown ends, and not before.
     while world.chain.best.number < scheduled + COOLDOWN:
@@ -288,41 +307,54 @@ def test_a_candidate_with_code_before_its_time_is_refused() -> None:
         assert refusal(b"new code 2") is None
 
 
-class BothByArchive(DifferentialRuntime):
-    """Both engines, with the archive under ``:code`` instead of the blob."""
-
-    @property
-    def code(self) -> bytes:
-        return self.first.code
-
-    @property
-    def code_hash(self) -> bytes:
-        return self.first.code_hash
+def frozen(name: str, directory: Path) -> WasmRuntime:
+    """A runtime as it goes over the chains: one blob, compressed (hastily: the strongest level takes seconds)."""
+    cache = CompileCache.default()
+    try:
+        blob = freeze(name, paths=[directory], cache=cache)
+    except MissingVm as error:
+        pytest.skip(str(error))
+    packed = compress(blob.code, BlobKind.LEGACY, CODE_BLOB_BOMB_LIMIT)
+    assert packed is not None
+    return WasmRuntime(packed, cache=cache)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("carried", [False, True])
-def test_the_frozen_engine_upgrades_too(second: str, tmp_path: Path, carried: bool) -> None:
-    """Both engines, call by call: the old version's pallets and the new one's run in the sandbox as in process.
+@pytest.mark.parametrize("execution, carried", [("wasm", False), ("both", True)])
+def test_a_frozen_blob_upgrades_itself(second: str, tmp_path: Path, execution: str, carried: bool) -> None:
+    """The blob stands under ``:code``, travels in an extrinsic, and is what nodes and validators run afterwards.
 
-    The code that goes over the chains is the archive: a frozen blob is larger than Polkadot takes.
+    With both engines, the pallets of either version make every host call alike in the sandbox and in process.
     """
-    try:
+    names = "runtime.chains.demo", second
+    engines: list[Runtime] = [frozen(name, tmp_path) for name in names]
+    if execution == "both":
         engines = [
-            BothByArchive(
-                NativeRuntime(name),
-                WasmRuntime(
-                    freeze(name, paths=[tmp_path], cache=CompileCache.default()).code,
-                    cache=CompileCache.default(),
-                ),
-            )
-            for name in ("runtime.chains.demo", second)
+            DifferentialRuntime(NativeRuntime(name), blob) for name, blob in zip(names, engines, strict=True)
         ]
-    except MissingVm as error:
-        pytest.skip(str(error))
     old, new = engines
-    world = World(old, carried=carried)
-    world.para.codes[new.code_hash] = new
+    world = World(old, carried=carried, max_code_size=8 * 1024 * 1024, cache=CompileCache.default())
+    if execution == "both":
+        world.para.codes[new.code_hash] = new  # in process it runs for who has its source
     upgrade_to_the_end(world, old, new)
-    assert old.divergence is None
-    assert new.divergence is None
+    loaded = world.para.node.runtime_at(world.para.node.best_hash)
+    validating = world.chain.validators[0].codes[new.code_hash]
+    if execution == "both":
+        assert loaded is validating is new
+        assert [engine.divergence for engine in engines if isinstance(engine, DifferentialRuntime)] == [
+            None
+        ] * 2
+    else:
+        assert isinstance(loaded, WasmRuntime)
+        assert isinstance(validating, PvfRuntime)
+
+
+@pytest.mark.slow
+def test_a_blob_that_is_larger_than_the_relay_chain_takes(second: str, tmp_path: Path) -> None:
+    """The parachain's own runtime refuses it, from what it reads of the relay chain's configuration."""
+    world = World(NativeRuntime("runtime.chains.demo"), carried=False)
+    blob = frozen(second, tmp_path)
+    assert len(blob.code) > MAX_CODE_SIZE
+    _, events = world.step(authorize(blob.code), apply(blob.code))
+    assert failures(events) == [demo.parachain_system.fail(demo.parachain_system.Error.TooBig).encode()]
+    assert world.at_relay(relay_keys.upgrade_restriction_signal(PARA)) is None

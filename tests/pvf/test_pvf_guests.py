@@ -259,11 +259,11 @@ def test_code_that_decompresses_to_a_bomb(make_host: Any) -> None:
     from host_functions.compressed_blob import compress
     from runtime.primitives.compressed_blob import BlobKind
 
-    bomb = compress(bytes(13 << 20), BlobKind.LEGACY, 1 << 30)
+    bomb = compress(bytes(31 << 20), BlobKind.LEGACY, 1 << 30)
     assert bomb is not None
-    assert len(bomb) < 5_000
+    assert len(bomb) < 10_000
     detail = cannot_be_prepared(make_host(), bomb, PreparationFailure.PREVALIDATION)
-    assert detail == "the decompressed data exceeds 12582912 bytes"
+    assert detail == "the decompressed data exceeds 31457280 bytes"
 
 
 VERSION = '(import "env" "ext_misc_runtime_version_version_1" (func $version (param i64) (result i64)))'

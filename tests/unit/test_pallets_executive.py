@@ -135,7 +135,7 @@ def test_a_full_block_refuses_what_does_not_fit(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(
             demo.system,
             "limits",
-            replace(demo.system.limits, max_normal=Weight(10**15, 10**9), max_length=10),
+            replace(demo.system.limits, max_normal=Weight(10**15, 10**9), max_normal_length=10),
         )
         # The refused extrinsic left its nonce behind: it is the author who rolls it back.
         assert apply(signed(nonce=1)) == refused(TransactionValidity.EXHAUSTS_RESOURCES)

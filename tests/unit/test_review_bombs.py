@@ -80,7 +80,7 @@ def test_relay_proofs_have_bounded_counts() -> None:
 
 
 def test_extrinsics_beyond_every_pov_are_not_decoded() -> None:
-    limit = demo.system.limits.max_mandatory_length
+    limit = demo.system.limits.max_length
     block = Block(
         Header(bytes(32), 1, bytes(32), bytes(32)), (b"\x00" * (limit // 2), b"\x00" * (limit // 2 + 1))
     )
@@ -92,7 +92,7 @@ def test_the_author_refuses_the_inherent_that_makes_a_block_too_long() -> None:
     """Or it would build a block that no validator accepts."""
     inherent = DispatchInfo(Weight(), DispatchClass.MANDATORY)
     with AuthoringContext(Externalities.recording({}, LAYOUT_V1.empty_root)).externalities():
-        demo.system.check_weight(inherent, demo.system.limits.max_mandatory_length)
+        demo.system.check_weight(inherent, demo.system.limits.max_length)
         with pytest.raises(InvalidTransaction, match="EXHAUSTS_RESOURCES"):
             demo.system.check_weight(inherent, 1)
 

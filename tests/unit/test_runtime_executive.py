@@ -269,7 +269,7 @@ def test_256_block_hashes_are_kept_and_the_first_one(number: int, dropped: int |
 
 
 def test_mandatory_extrinsics_fit_into_a_full_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    full = BlockLimits(max_block=Weight(1, 1), max_normal=Weight(1, 1), max_length=1)
+    full = BlockLimits(max_block=Weight(1, 1), max_normal=Weight(1, 1), max_normal_length=1)
     with block():
         monkeypatch.setattr(demo.system, "limits", full)
         assert apply(signed(payload())) == refused(TransactionValidity.EXHAUSTS_RESOURCES)
@@ -280,7 +280,7 @@ def test_mandatory_extrinsics_fit_into_a_full_block(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("spare, fits", [(0, True), (-1, False)])
 def test_the_length_of_a_block_is_exact(spare: int, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = signed(payload()), signed(payload(nonce=1))
-    limits = replace(demo.system.limits, max_length=len(first) + len(second) + spare)
+    limits = replace(demo.system.limits, max_normal_length=len(first) + len(second) + spare)
     with block():
         monkeypatch.setattr(demo.system, "limits", limits)
         assert apply(first) == b"\x00\x00"

@@ -17,12 +17,7 @@ from typing import Final, Literal, NamedTuple
 
 import wasmtime
 
-from host_functions.compressed_blob import (
-    CODE_BLOB_BOMB_LIMIT,
-    VALIDATION_CODE_BOMB_LIMIT,
-    BlobError,
-    decompress,
-)
+from host_functions.compressed_blob import CODE_BLOB_BOMB_LIMIT, BlobError, decompress
 from host_functions.contexts.base import HostContext
 from host_functions.contexts.families import Misc, VersionReader
 from host_functions.errors import GuestPanic, HostError, SandboxError
@@ -334,7 +329,7 @@ def embedded_version_reader(code: bytes) -> bytes | None:
     if archived is not None:
         return archived
     try:
-        version = embedded_version(parse_blob(decompress(code, VALIDATION_CODE_BOMB_LIMIT)))
+        version = embedded_version(parse_blob(decompress(code, CODE_BLOB_BOMB_LIMIT)))
     except (BlobError, InvalidCode):
         return None
     return None if version is None else version.encode()
