@@ -29,7 +29,7 @@ from runtime.support.dispatch import (
     encode_dispatch_result,
 )
 from runtime.support.pallet import Call
-from runtime.support.weights import DispatchClass, DispatchInfo
+from runtime.support.weights import DispatchClass, DispatchInfo, Weight
 
 ALL_EXTRINSICS = 0
 """``ExtrinsicInclusionMode::AllExtrinsics``, the result of ``Core_initialize_block`` [sp-api]."""
@@ -95,8 +95,10 @@ class Executive:
         self.system.reset_events()
         self.system.initialize(header)
         self._note_runtime_version()
+        weight = Weight()
         for pallet in self.pallets:
-            self.system.register_extra_weight(pallet.on_initialize(header.number), DispatchClass.MANDATORY)
+            weight += pallet.on_initialize(header.number)
+        self.system.register_extra_weight(weight, DispatchClass.MANDATORY)
         self.system.note_finished_initialize()
         return ALL_EXTRINSICS
 
@@ -188,7 +190,9 @@ class Executive:
         if not isinstance(signature.address, Id):
             raise InvalidTransaction(TransactionValidity.BAD_SIGNER, "only MultiAddress::Id signs here")
         account = signature.address.account
-        birth = self.system.BlockHash.get(signature.era.birth(self.system.Number.get()))
+        genesis = self.system.BlockHash.get(0)
+        born = signature.era.birth(self.system.Number.get())
+        birth = genesis if born == 0 else self.system.BlockHash.get(born)  # 0: an immortal era
         if birth is None:
             raise InvalidTransaction(
                 TransactionValidity.ANCIENT_BIRTH_BLOCK, "the era began before the kept hashes"
@@ -200,7 +204,7 @@ class Executive:
             signature.tip,
             self.system.version.spec_version,
             self.system.version.transaction_version,
-            self.system.BlockHash.get(0) or bytes(32),
+            genesis or bytes(32),
             birth,
         ).signing_bytes()
         proof = signature.signature

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from runtime.pallets.system import AccountData, System
+from runtime.pallets.system import AccountData, AccountInfo, System
 from runtime.primitives.scale import U128, AccountId, CompactU128, Variant, u128
 from runtime.support.address import LookupSource
 from runtime.support.dispatch import ArithmeticError_, Origin, TokenError, call, ensure_signed
@@ -75,7 +75,8 @@ class Balances(Pallet):
 
     def endow(self, who: bytes, amount: int) -> None:
         """Create ``amount`` in an account. For genesis; deposits no event."""
-        self._set_free(who, self.free_balance(who) + amount)
+        account = self.system.Account.get(who)
+        self._set_free(who, account, account.data.free + amount)
         self.TotalIssuance.put(self.TotalIssuance.get() + amount)
 
     def free_balance(self, who: bytes) -> int:
@@ -89,13 +90,14 @@ class Balances(Pallet):
         As in ``fungible::Mutate::transfer``, a transfer to oneself is checked like any other and does nothing,
         and moving nothing is always possible.
         """
-        available = self.free_balance(source)
-        if value > available:
+        sender = self.system.Account.get(source)
+        if value > sender.data.free:
             raise TokenError(TokenError.Kind.FUNDS_UNAVAILABLE)
-        remaining = available - value
+        remaining = sender.data.free - value
         if value and keep_alive and remaining < self.existential_deposit:
             raise TokenError(TokenError.Kind.NOT_EXPENDABLE)
-        received = self.free_balance(dest) + value
+        receiver = self.system.Account.get(dest)
+        received = receiver.data.free + value
         if received > _MAX_BALANCE:
             raise ArithmeticError_(ArithmeticError_.Kind.OVERFLOW)
         if value and received < self.existential_deposit:
@@ -103,23 +105,23 @@ class Balances(Pallet):
         if source == dest:
             return
         if value:
-            self._set_free(source, remaining)
-            if self._set_free(dest, received):
+            self._set_free(source, sender, remaining)
+            if self._set_free(dest, receiver, received):
                 self.deposit_event(Endowed(dest, received))
         self.deposit_event(Transfer(source, dest, value))
 
     def charge_fee(self, who: bytes, fee: int) -> None:
         """Burn ``fee`` from an account, which stays alive. Raises `TokenError`."""
-        remaining = self.free_balance(who) - fee
+        account = self.system.Account.get(who)
+        remaining = account.data.free - fee
         if remaining < self.existential_deposit:
             raise TokenError(TokenError.Kind.FUNDS_UNAVAILABLE)
-        self._set_free(who, remaining)
+        self._set_free(who, account, remaining)
         self.TotalIssuance.put(self.TotalIssuance.get() - fee)
         self.deposit_event(FeePaid(who, fee))
 
-    def _set_free(self, who: bytes, free: int) -> bool:
-        """Write a balance; whether that created the account. Burns dust."""
-        account = self.system.Account.get(who)
+    def _set_free(self, who: bytes, account: AccountInfo, free: int) -> bool:
+        """Write a balance over ``account``, which is what is stored; whether that created it. Burns dust."""
         data = account.data
         alive = free >= self.existential_deposit
         changed = AccountData(free, data.reserved, data.frozen, data.flags)

@@ -49,23 +49,20 @@ def identity(key: bytes) -> bytes:
 class _Item:
     """Naming and prefix, common to all items."""
 
-    __slots__ = ("_prefix", "name", "pallet")
+    __slots__ = ("name", "pallet", "prefix")
+
+    prefix: bytes
+    """``twox_128(pallet) ++ twox_128(item)``, 32 bytes."""
 
     def __init__(self) -> None:
         self.pallet = ""
         self.name = ""
-        self._prefix: bytes | None = None
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.pallet = owner.__name__
         self.name = name
-
-    @property
-    def prefix(self) -> bytes:
-        """``twox_128(pallet) ++ twox_128(item)``, 32 bytes."""
-        if self._prefix is None:
-            self._prefix = storage_prefix(self.pallet, self.name)
-        return self._prefix
+        # Now and not when first needed: a frozen runtime would need it first in every call.
+        self.prefix = storage_prefix(self.pallet, self.name)
 
     def __repr__(self) -> str:
         return f"<storage {self.pallet}::{self.name}>"
