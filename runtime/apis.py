@@ -29,7 +29,14 @@ from runtime.primitives.scale import Codec, account_id, byte_vec, option, tuple_
 from runtime.primitives.version import RuntimeVersion, api_id
 from runtime.support.construct import Pallets
 
-__all__ = ["API_VERSIONS", "STATE_QUERY_API", "EntryPoint", "ParachainRuntime", "runtime_apis"]
+__all__ = [
+    "API_VERSIONS",
+    "STATE_MESSAGING_APIS",
+    "STATE_QUERY_API",
+    "EntryPoint",
+    "ParachainRuntime",
+    "runtime_apis",
+]
 
 EntryPoint = Callable[[bytes], bytes]
 """SCALE of the arguments -> SCALE of the result."""
@@ -43,14 +50,16 @@ API_VERSIONS: tuple[tuple[bytes, int], ...] = tuple(
         ("AccountNonceApi", 1),
         ("CollectCollationInfo", 3),
         ("GenesisBuilder", 1),
-        ("StateMessagingApi", 2),
-        ("KeyToIncludeInRelayProof", 1),
     )
 )
-"""API trait and its version, for `RuntimeVersion.apis`. ``CollectCollationInfo`` 3 says: takes versioned
-block data.
+"""API trait and its version, for `RuntimeVersion.apis`: what every parachain has. ``CollectCollationInfo`` 3 says:
+takes versioned block data.
 """
 
+STATE_MESSAGING_APIS: tuple[tuple[bytes, int], ...] = (
+    (api_id("StateMessagingApi"), 2),
+    (api_id("KeyToIncludeInRelayProof"), 1),
+)
 STATE_QUERY_API: tuple[bytes, int] = (api_id("StateQueryApi"), 1)
 
 
@@ -64,76 +73,80 @@ class ParachainRuntime:
     system: System
     aura: Aura
     parachain_system: ParachainSystem
-    state_messaging: StateMessaging
     build_state: Callable[[bytes], None]
     """Writes the genesis state of an encoded configuration."""
+    state_messaging: StateMessaging | None = None
+    """For chains that send and receive messages; they add `STATE_MESSAGING_APIS` to their version."""
     state_query: StateQuery | None = None
     """For chains that ask others; they add `STATE_QUERY_API` to their version."""
 
 
 def runtime_apis(runtime: ParachainRuntime) -> Mapping[str, EntryPoint]:
     """Every API function of ``runtime`` by its wire name."""
-    executive, messaging = runtime.executive, runtime.state_messaging
-    extrinsics = vec(opaque_extrinsic)
-    lane_name = tuple_of(u32, u8)
-    open_queries: Codec[tuple[tuple[int, Query], ...]] = vec(tuple_of(u64, Query.codec()))
-    position = tuple_of(u32, u8, u64)
-
-    def entry(arguments: Codec[Any], result: Codec[Any], function: Callable[[Any], Any]) -> EntryPoint:
-        return lambda data: result.encode(function(arguments.decode(data)))
-
-    queries = runtime.state_query
-    optional = (
-        {}
-        if queries is None
-        else {"StateQueryApi_open_queries": entry(unit, open_queries, lambda _: queries.open_queries())}
-    )
-    return optional | {
-        "Core_version": entry(unit, RuntimeVersion.codec(), lambda _: runtime.version),
-        "Core_initialize_block": entry(Header.codec(), u8, executive.initialize_block),
-        "Core_execute_block": entry(Block.codec(), unit, executive.execute_block),
+    executive, messaging, queries = runtime.executive, runtime.state_messaging, runtime.state_query
+    apis = {
+        "Core_version": _entry(unit, RuntimeVersion.codec(), lambda _: runtime.version),
+        "Core_initialize_block": _entry(Header.codec(), u8, executive.initialize_block),
+        "Core_execute_block": _entry(Block.codec(), unit, executive.execute_block),
         "BlockBuilder_apply_extrinsic": executive.apply_extrinsic,
-        "BlockBuilder_finalize_block": entry(unit, Header.codec(), lambda _: executive.finalize_block()),
-        "BlockBuilder_inherent_extrinsics": entry(
-            InherentData.codec(), extrinsics, executive.inherent_extrinsics
+        "BlockBuilder_finalize_block": _entry(unit, Header.codec(), lambda _: executive.finalize_block()),
+        "BlockBuilder_inherent_extrinsics": _entry(
+            InherentData.codec(), vec(opaque_extrinsic), executive.inherent_extrinsics
         ),
-        "AuraApi_slot_duration": entry(unit, u64, lambda _: runtime.aura.slot_duration),
-        "AuraApi_authorities": entry(unit, vec(account_id), lambda _: runtime.aura.Authorities.get()),
-        "AccountNonceApi_account_nonce": entry(account_id, u32, runtime.system.account_nonce),
-        "CollectCollationInfo_collect_collation_info": entry(
+        "AuraApi_slot_duration": _entry(unit, u64, lambda _: runtime.aura.slot_duration),
+        "AuraApi_authorities": _entry(unit, vec(account_id), lambda _: runtime.aura.Authorities.get()),
+        "AccountNonceApi_account_nonce": _entry(account_id, u32, runtime.system.account_nonce),
+        "CollectCollationInfo_collect_collation_info": _entry(
             Header.codec(), CollationInfo.codec(), runtime.parachain_system.collect_collation_info
         ),
-        "GenesisBuilder_build_state": entry(byte_vec, unit, runtime.build_state),
-        "StateMessagingApi_inbound_lane": entry(lane_name, InboundLane.codec(), messaging.InboundLanes.get),
-        "StateMessagingApi_outbound_lane": entry(
+        "GenesisBuilder_build_state": _entry(byte_vec, unit, runtime.build_state),
+    }
+    if messaging is not None:
+        apis |= _messaging_apis(messaging)
+    if queries is not None:
+        open_queries: Codec[tuple[tuple[int, Query], ...]] = vec(tuple_of(u64, Query.codec()))
+        apis["StateQueryApi_open_queries"] = _entry(unit, open_queries, lambda _: queries.open_queries())
+    return apis
+
+
+def _entry(arguments: Codec[Any], result: Codec[Any], function: Callable[[Any], Any]) -> EntryPoint:
+    return lambda data: result.encode(function(arguments.decode(data)))
+
+
+def _messaging_apis(messaging: StateMessaging) -> Mapping[str, EntryPoint]:
+    """``StateMessagingApi``, and ``KeyToIncludeInRelayProof``, which names what the block reads for the messages."""
+    lane_name, position = tuple_of(u32, u8), tuple_of(u32, u8, u64)
+    return {
+        "StateMessagingApi_inbound_lane": _entry(lane_name, InboundLane.codec(), messaging.InboundLanes.get),
+        "StateMessagingApi_outbound_lane": _entry(
             lane_name, OutboundLane.codec(), messaging.OutboundLanes.get
         ),
-        "StateMessagingApi_inbound_window": entry(
+        "StateMessagingApi_inbound_window": _entry(
             lane_name, InboundWindow.codec(), messaging.InboundWindows.get
         ),
-        "StateMessagingApi_inbound_lanes": entry(
+        "StateMessagingApi_inbound_lanes": _entry(
             unit, vec(views.LaneName.codec()), lambda _: views.inbound_lanes(messaging)
         ),
-        "StateMessagingApi_outbound_lanes": entry(
+        "StateMessagingApi_outbound_lanes": _entry(
             unit, vec(views.OutboundLaneView.codec()), lambda _: views.outbound_lanes(messaging)
         ),
-        "StateMessagingApi_pending_messages": entry(
+        "StateMessagingApi_pending_messages": _entry(
             tuple_of(u32, u8, u64, u32),
             vec(views.PendingView.codec()),
             lambda query: views.pending_messages(messaging, *query),
         ),
-        "StateMessagingApi_due_timeouts": entry(
+        "StateMessagingApi_due_timeouts": _entry(
             tuple_of(u32, u8, u64), vec(u64), lambda query: views.due_timeouts(messaging, *query)
         ),
-        "StateMessagingApi_dry_run_item": entry(InboundItem.codec(), option(u8), messaging.apply_item),
-        "StateMessagingApi_outbound_lane_key": entry(lane_name, byte_vec, messaging.keys.outbound_lane),
-        "StateMessagingApi_inbound_key": entry(
+        "StateMessagingApi_dry_run_item": _entry(InboundItem.codec(), option(u8), messaging.apply_item),
+        "StateMessagingApi_outbound_lane_key": _entry(lane_name, byte_vec, messaging.keys.outbound_lane),
+        "StateMessagingApi_inbound_key": _entry(
             lane_name, byte_vec, lambda name: messaging.keys.inbound(*name)
         ),
-        "StateMessagingApi_outbox_key": entry(position, byte_vec, messaging.keys.outbox),
-        "StateMessagingApi_checkpoint_key": entry(position, byte_vec, messaging.keys.checkpoint),
-        "StateMessagingApi_timestamp_key": entry(unit, byte_vec, lambda _: messaging.keys.now()),
-        "KeyToIncludeInRelayProof_keys_to_prove": entry(
+        "StateMessagingApi_outbox_key": _entry(position, byte_vec, messaging.keys.outbox),
+        "StateMessagingApi_checkpoint_key": _entry(position, byte_vec, messaging.keys.checkpoint),
+        "StateMessagingApi_timestamp_key": _entry(unit, byte_vec, lambda _: messaging.keys.now()),
+        "KeyToIncludeInRelayProof_keys_to_prove": _entry(
             unit, views.RelayProofRequest.codec(), lambda _: views.keys_to_prove(messaging)
         ),
     }

@@ -57,20 +57,28 @@ def boot_parachains(topology: Topology, directory: Path) -> tuple[AnyParachain, 
             engine = engine_of(native, spec.execution, where, CompileCache.if_usable())
             engines[spec.runtime, spec.execution] = engine
         booted.append(RunningParachain(spec, engine, module, cache=CompileCache.if_usable()))
-    askers = {
-        para.para_id for para in booted if isinstance(para, RunningParachain) and para.lookout is not None
-    }
-    for at, query in enumerate(topology.queries):
-        if query.asker not in askers:
-            raise TopologyError(f"$.queries[{at}].from: the runtime of {query.asker} has no pallet lookout")
-    movers = {
-        para.para_id for para in booted if isinstance(para, RunningParachain) and para.assets is not None
-    }
-    for at, transfer in enumerate(topology.transfers):
-        for key, para_id in (("from", transfer.source), ("to", transfer.destination)):
-            if para_id not in movers:
-                raise TopologyError(f"$.transfers[{at}].{key}: the runtime of {para_id} has no pallet assets")
+    _check_pallets(topology, booted)
     return tuple(booted)
+
+
+def _check_pallets(topology: Topology, booted: Sequence[AnyParachain]) -> None:
+    """Whoever is to send, receive, move or ask has the pallet for it."""
+    python = [para for para in booted if isinstance(para, RunningParachain)]
+    owners = {
+        "lookout": {para.para_id for para in python if para.lookout is not None},
+        "state_messaging": {para.para_id for para in python if para.messaging is not None},
+        "assets": {para.para_id for para in python if para.assets is not None},
+    }
+    needs = [(f"$.queries[{at}].from", query.asker, "lookout") for at, query in enumerate(topology.queries)]
+    for at, traffic in enumerate(topology.traffic):
+        needs.append((f"$.traffic[{at}].from", traffic.source, "state_messaging"))
+        needs.append((f"$.traffic[{at}].to", traffic.destination, "state_messaging"))
+    for at, transfer in enumerate(topology.transfers):
+        needs.append((f"$.transfers[{at}].from", transfer.source, "assets"))
+        needs.append((f"$.transfers[{at}].to", transfer.destination, "assets"))
+    for where, para_id, pallet in needs:
+        if para_id not in owners[pallet]:
+            raise TopologyError(f"{where}: the runtime of {para_id} has no pallet {pallet}")
 
 
 def boot_relay_chain(

@@ -108,6 +108,8 @@ class RunningParachain:
         self.spec = spec
         self.runtime = runtime
         self._parts: ParachainRuntime = module.RUNTIME
+        self.messaging = self._parts.state_messaging
+        """The pallet that sends and receives messages, if the runtime has it."""
         self.lookout: Lookout | None = getattr(module, "lookout", None)
         """The pallet that asks queries, if the runtime has it."""
         self.assets: Assets | None = getattr(module, "assets", None)
@@ -175,7 +177,9 @@ class RunningParachain:
 
     def submit_message(self, dest: int, payload: bytes) -> None:
         """Put a signed ``StateMessaging.send`` of `payload` into the mempool."""
-        messaging = self._parts.state_messaging
+        messaging = self.messaging
+        if messaging is None:
+            raise ValueError(f"{self.spec.runtime} has no pallet state_messaging")
         self.submit(messaging.call_of(messaging.send, dest, 0, RECIPIENT, None, payload).encode())
 
     def submit_transfer(

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from host_functions.interfaces import storage as host
-from runtime.apis import API_VERSIONS, STATE_QUERY_API, ParachainRuntime, runtime_apis
+from runtime.apis import (
+    API_VERSIONS,
+    STATE_MESSAGING_APIS,
+    STATE_QUERY_API,
+    ParachainRuntime,
+    runtime_apis,
+)
 from runtime.executive import Executive
 from runtime.pallets.assets import Assets
 from runtime.pallets.aura import Aura
@@ -43,7 +49,7 @@ VERSION = RuntimeVersion(
     authoring_version=1,
     spec_version=1,
     impl_version=0,
-    apis=(*API_VERSIONS, STATE_QUERY_API),
+    apis=(*API_VERSIONS, *STATE_MESSAGING_APIS, STATE_QUERY_API),
     transaction_version=1,
     system_version=1,
 )
@@ -128,8 +134,8 @@ RUNTIME = ParachainRuntime(
     system=system,
     aura=aura,
     parachain_system=parachain_system,
-    state_messaging=state_messaging,
     build_state=build_state,
+    state_messaging=state_messaging,
     state_query=state_query,
 )
 

@@ -10,7 +10,6 @@ from functools import partial
 
 from host_functions.interfaces import storage as host
 from runtime.apis import API_VERSIONS, ParachainRuntime, runtime_apis
-from runtime.chains.demo import state_messaging
 from runtime.executive import Executive
 from runtime.pallets.aura import Aura
 from runtime.pallets.balances import Balances
@@ -20,7 +19,7 @@ from runtime.pallets.relay_probe import RelayProbe
 from runtime.pallets.system import LastRuntimeUpgradeInfo, System, phase_codec
 from runtime.pallets.timestamp import Timestamp
 from runtime.primitives.scale import U32, U128, AccountId, Struct
-from runtime.primitives.version import RuntimeVersion, api_id
+from runtime.primitives.version import RuntimeVersion
 from runtime.support.construct import Pallets
 from runtime.trie.layout import LAYOUT_V1
 from runtime.validate_block import validate_block
@@ -29,16 +28,13 @@ SLOT_DURATION = 6_000
 """Milliseconds."""
 EXISTENTIAL_DEPOSIT = 10**9
 
-_NOT_HERE = "StateMessagingApi"
-"""Built with every Python runtime; this chain has no such pallet."""
-
 VERSION = RuntimeVersion(
     spec_name="pileus-probe",
     impl_name="pileus-probe",
     authoring_version=1,
     spec_version=1,
     impl_version=0,
-    apis=tuple((name, version) for name, version in API_VERSIONS if name != api_id(_NOT_HERE)),
+    apis=API_VERSIONS,
     transaction_version=1,
     system_version=1,
 )
@@ -98,12 +94,8 @@ RUNTIME = ParachainRuntime(
     system=system,
     aura=aura,
     parachain_system=parachain_system,
-    state_messaging=state_messaging,
     build_state=build_state,
 )
 
-ENTRY_POINTS = {
-    **{name: entry for name, entry in runtime_apis(RUNTIME).items() if not name.startswith(_NOT_HERE)},
-    "validate_block": partial(validate_block, RUNTIME, LAYOUT),
-}
+ENTRY_POINTS = {**runtime_apis(RUNTIME), "validate_block": partial(validate_block, RUNTIME, LAYOUT)}
 """What a node may call."""

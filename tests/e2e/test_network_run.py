@@ -375,3 +375,60 @@ def digest_of(directory: Path) -> dict[str, str]:
         for path in sorted(directory.rglob("*"))
         if path.is_file()
     }
+
+
+PROBE_BESIDE_TWO = """
+[settings]
+blocks = 7
+[[relaychain.nodes]]
+name = "alice"
+[[relaychain.nodes]]
+name = "bob"
+[[relaychain.nodes]]
+name = "charlie"
+[[parachains]]
+id = 1000
+[[parachains.collators]]
+name = "one"
+[[parachains]]
+id = 2000
+[[parachains.collators]]
+name = "two"
+[[parachains]]
+id = 3000
+runtime = "runtime.chains.probe"
+[[parachains.collators]]
+name = "three"
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_chain_without_messages_beside_two_that_exchange_them(mode: RelayStateMode) -> None:
+    topology = parse_topology(PROBE_BESIDE_TWO + "[[traffic]]\nfrom = 1000\nto = 2000\n")
+    network = Network(topology, seed=1, relay_state=mode)
+    reports = list(network.run(7))
+    candidates = [candidate for report in reports for candidate in report.candidates]
+    assert all(candidate.all_valid and candidate.backed for candidate in candidates)
+    assert [problem for report in reports for problem in report.problems] == []
+    imported = [one for report in reports for one in report.imported]
+    assert [message.nonce for one in imported for message in one.delivered] == [1, 2, 3, 4]
+    assert [para.node.best_header.number for para in network.parachains] == [3, 3, 3]
+    offered = [para.node.version_at(para.node.best_hash) for para in network.parachains]
+    assert [version.has_api("StateMessagingApi", 2) for version in offered] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "section, at, pallet",
+    [
+        ("traffic]]\nfrom = 3000\nto = 1000", "from", "state_messaging"),
+        ("traffic]]\nfrom = 1000\nto = 3000", "to", "state_messaging"),
+        ("transfers]]\nfrom = 3000\nto = 1000\namount = 1", "from", "assets"),
+        ("transfers]]\nfrom = 1000\nto = 3000\namount = 1", "to", "assets"),
+        ('queries]]\nfrom = 3000\nof = 1000\nkeys = ["System.Number"]', "from", "lookout"),
+    ],
+)
+def test_what_a_runtime_has_no_pallet_for_is_refused(section: str, at: str, pallet: str) -> None:
+    with pytest.raises(TopologyError) as caught:
+        Network(parse_topology(f"{PROBE_BESIDE_TWO}[[{section}\n"), seed=1, relay_state="own")
+    where = f"$.{section.partition(']')[0]}[0].{at}"
+    assert str(caught.value) == f"{where}: the runtime of 3000 has no pallet {pallet}"

@@ -52,7 +52,7 @@ def state_of(para: int) -> tuple[bytes, dict[bytes, bytes]]:
     entries = {b"filler %d" % index: bytes(40) for index in range(40)}
     for nonce in (1, 2, 3):
         message = Message(VERSION, para, ME, 0, nonce, body(nonce))
-        entries[messaging.outbox_key(ME, 0, nonce)] = message.commitment()
+        entries[messaging.Outbox.key((ME, 0, nonce))] = message.commitment()
     return build_state(Storage(entries))
 
 
@@ -63,7 +63,7 @@ def head_of(root: bytes) -> Header:
 @cache
 def good_item(para: int) -> InboundItem:
     root, nodes = state_of(para)
-    keys = [messaging.outbox_key(ME, 0, nonce) for nonce in (1, 2, 3)]
+    keys = [messaging.Outbox.key((ME, 0, nonce)) for nonce in (1, 2, 3)]
     batch = LaneBatch(0, 1, tuple(body(nonce) for nonce in (1, 2, 3)))
     return InboundItem(
         VERSION,

@@ -98,7 +98,7 @@ def sibling(bodies: Bodies, *, number: int = 8, lanes: dict[int, OutboundLane] |
     states = {lane: OutboundLane() for lane, _ in bodies}
     for (lane, nonce), sent in sorted(bodies.items()):
         commitment = Message(VERSION, SIBLING, ME, lane, nonce, sent).commitment()
-        entries[messaging.outbox_key(ME, lane, nonce)] = commitment
+        entries[messaging.Outbox.key((ME, lane, nonce))] = commitment
         states[lane] = OutboundLane(nonce + 1, 0, 0, chain_step(states[lane].head, nonce, commitment))
     for lane, state in {**states, **(lanes or {})}.items():
         entries[messaging.OutboundLanes.key((ME, lane))] = state.encode()
@@ -394,7 +394,7 @@ def test_answers_are_bounded_however_good_they_are() -> None:
     greedy = Liar(five(), bodies=lambda bodies: [sent.encode() for sent in FIVE.values()])
     assert_refused(fetch(five(), greedy, limits=everything), "more than 5 items, or than ")
     proof = five().read_proof(
-        [messaging.outbox_key(ME, 0, nonce) for nonce in range(1, 6)], five().head.hash()
+        [messaging.Outbox.key((ME, 0, nonce)) for nonce in range(1, 6)], five().head.hash()
     )
     for limits in (
         replace(DEFAULT_LIMITS, max_proof_bytes=sum(map(len, proof)) - 1),
@@ -630,7 +630,7 @@ def test_the_request_names_the_head_that_relay_state_has() -> None:
     assert (asked.source, asked.dest, asked.inbound) == (2000, 2002, ((0, InboundLane()),))
     assert asked.head.encode() == network.chain.state(relay_parent).para_head(2000)
     assert asked.keys.outbound_lane(0) == messaging.OutboundLanes.key((2002, 0))
-    assert asked.keys.outbox(0, 1) == messaging.outbox_key(2002, 0, 1)
+    assert asked.keys.outbox(0, 1) == messaging.Outbox.key((2002, 0, 1))
     # The other one has no head on the relay chain, and is not even asked.
     assert [entry.source for entry in seen] == [2000] * len(seen)
     assert report.collation.fetched[1][1].problem == "the relay chain has no head of 2999"

@@ -71,7 +71,7 @@ class World:
     def item(self, first: int = 1, count: int | None = None) -> InboundItem:
         """A good item with the messages from nonce ``first`` on."""
         bodies = self.bodies[first - 1 : None if count is None else first - 1 + count]
-        keys = [messaging.outbox_key(ME, 0, first + at) for at in range(len(bodies))]
+        keys = [messaging.Outbox.key((ME, 0, first + at)) for at in range(len(bodies))]
         proof = create_proof(self.nodes, self.head.state_root, keys, LAYOUT_V1)
         return InboundItem(
             VERSION, SIBLING, NewestHead(self.head.hash()), (LaneBatch(0, first, bodies),), nodes=proof
@@ -82,7 +82,7 @@ def world(bodies: tuple[MessageBody, ...] = tuple(body(index) for index in range
     entries = {b"filler" + bytes([index]): bytes([index]) * 40 for index in range(50)}
     for nonce, sent in enumerate(bodies, 1):
         message = Message(VERSION, SIBLING, ME, 0, nonce, sent)
-        entries[messaging.outbox_key(ME, 0, nonce)] = message.commitment()
+        entries[messaging.Outbox.key((ME, 0, nonce))] = message.commitment()
     root, nodes = build_state(Storage(entries))
     head = Header(bytes(32), 77, root, bytes(32))
     relay_entries = {
@@ -297,7 +297,7 @@ def test_a_bad_item_changes_nothing_but_an_event(name: str) -> None:
 
 def test_a_message_the_sibling_provably_did_not_send() -> None:
     sibling = world()
-    keys = [messaging.outbox_key(ME, 0, nonce) for nonce in range(1, 7)]
+    keys = [messaging.Outbox.key((ME, 0, nonce)) for nonce in range(1, 7)]
     proof = create_proof(sibling.nodes, sibling.head.state_root, keys, LAYOUT_V1)
     item = sibling.item()
     forged = replace(item, batches=(LaneBatch(0, 1, (*item.batches[0].bodies, body(6))),), nodes=proof)
@@ -426,7 +426,7 @@ def test_the_bytes_of_the_protocol() -> None:
     )
     assert message.commitment().hex() == "bda7bc7456782ecb34481ee073bffdabe243e55abb877a0964b17e015ed2293d"
     assert (
-        messaging.outbox_key(2001, 0, 1).hex()
+        messaging.Outbox.key((2001, 0, 1)).hex()
         == "3ab10ed299097010ece5787c8ab6d3152c21e4b0f37ac179db1f62b4785c1ed8"
         + "000007d1"
         + "00"

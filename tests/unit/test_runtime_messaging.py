@@ -75,7 +75,7 @@ class Sibling:
         for lane, first, count in lanes:
             nonces = range(first, first + count)
             batches.append(LaneBatch(lane, first, tuple(self.bodies[dest, lane, nonce] for nonce in nonces)))
-            keys += [messaging.outbox_key(dest, lane, nonce) for nonce in nonces]
+            keys += [messaging.Outbox.key((dest, lane, nonce)) for nonce in nonces]
         proof = create_proof(self.nodes, self.head.state_root, keys, LAYOUT_V1)
         return InboundItem(VERSION, self.para, NewestHead(self.head.hash()), tuple(batches), nodes=proof)
 
@@ -91,7 +91,7 @@ def sibling(para: int, text: bytes = b"letter") -> Sibling:
     }
     for (dest, lane, nonce), sent in bodies.items():
         commitment = Message(VERSION, para, dest, lane, nonce, sent).commitment()
-        entries[messaging.outbox_key(dest, lane, nonce)] = commitment
+        entries[messaging.Outbox.key((dest, lane, nonce))] = commitment
     root, nodes = build_state(Storage(entries))
     return Sibling(para, bodies, Header(bytes(32), 9, root, bytes(32)), nodes)
 
@@ -342,7 +342,7 @@ def test_keys_are_big_endian_behind_their_prefix() -> None:
         "3ab10ed299097010ece5787c8ab6d315" + INBOUND_LANES + "000007d000"
     )
     assert offchain_body_key(bytes(32)) == b"pileus/body/v1" + bytes(32)
-    keys = [messaging.outbox_key(1, 0, nonce) for nonce in (1, 255, 256, 65_536, 2**40)]
+    keys = [messaging.Outbox.key((1, 0, nonce)) for nonce in (1, 255, 256, 65_536, 2**40)]
     assert keys == sorted(keys)
 
 

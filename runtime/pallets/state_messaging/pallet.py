@@ -364,10 +364,6 @@ class StateMessaging(Pallet):
         else:
             self.InboundLanes.insert((source, lane), end)
 
-    def outbox_key(self, dest: int, lane: int, nonce: int) -> bytes:
-        """Storage key of a commitment: the same on every chain that has this pallet."""
-        return self.Outbox.key((dest, lane, nonce))
-
     def consume_proven(self, source: int, batch: ProvenBatch) -> None:
         """Advance the lane over a proven batch and dispatch each message in its own storage layer.
 
