@@ -28,6 +28,7 @@ from host_functions.compressed_blob import POV_BOMB_LIMIT, BlobError, decompress
 from host_functions.contexts import AuthoringContext, ImportContext
 from host_functions.errors import PileusError
 from host_functions.executor import Runtime
+from host_functions.executor.wasm import embedded_version_reader
 from host_functions.relay_state import RelayNodeState, RelayStateReader
 from host_functions.state_machine.externalities import Externalities
 from host_functions.tracing import Trace, observing
@@ -127,7 +128,10 @@ def _state(opened: _Opened) -> Externalities:
 def _author(candidate: ReplayedCandidate) -> tuple[str, bool]:
     opened, runtime = _open(candidate), _runtime_of(candidate)
     context = AuthoringContext(
-        _state(opened), _relay(candidate, opened, own=True), commit_relay_reads=opened.commits
+        _state(opened),
+        _relay(candidate, opened, own=True),
+        commit_relay_reads=opened.commits,
+        version_of=embedded_version_reader,
     )
     header = opened.block.header
     # Only what an author puts there before the block; the rest of the digest is the runtime's own.
@@ -145,7 +149,9 @@ def _author(candidate: ReplayedCandidate) -> tuple[str, bool]:
 def _import(candidate: ReplayedCandidate, *, own: bool) -> tuple[str, bool]:
     opened, runtime = _open(candidate), _runtime_of(candidate)
     relay = _relay(candidate, opened, own=own)
-    context = ImportContext(_state(opened), relay, commit_relay_reads=opened.commits)
+    context = ImportContext(
+        _state(opened), relay, commit_relay_reads=opened.commits, version_of=embedded_version_reader
+    )
     runtime.call("Core_execute_block", opened.block.encode(), context)
     return "executes", True
 

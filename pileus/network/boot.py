@@ -56,7 +56,10 @@ def boot_parachains(topology: Topology, directory: Path) -> tuple[AnyParachain, 
         if engine is None:
             engine = engine_of(native, spec.execution, where, CompileCache.if_usable())
             engines[spec.runtime, spec.execution] = engine
-        booted.append(RunningParachain(spec, engine, module, cache=CompileCache.if_usable()))
+        governed = any(upgrade.parachain == spec.id for upgrade in topology.upgrades)
+        booted.append(
+            RunningParachain(spec, engine, module, cache=CompileCache.if_usable(), governed=governed)
+        )
     _check_pallets(topology, booted)
     return tuple(booted)
 

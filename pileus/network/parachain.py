@@ -1,7 +1,8 @@
 """One parachain of a running network: its runtime, a full node, collators, and the account that sends its messages.
 
 Extrinsics wait in `RunningParachain.mempool` until a block that contains them is imported, so what a candidate that is
-never included had taken is offered again. Not modelled: gossip between nodes of one parachain; they are one node here.
+never included had taken is offered again. What waits while the runtime is upgraded is signed again, for the new
+version. Not modelled: gossip between nodes of one parachain; they are one node here.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from pileus.relay_chain.real import ParaRegistration
 from runtime.apis import ParachainRuntime
 from runtime.pallets.assets import Assets
 from runtime.pallets.lookout import Lookout
+from runtime.pallets.state_messaging import StateMessaging
 from runtime.primitives.block import Block
+from runtime.primitives.errors import ScaleError
 from runtime.primitives.extrinsic import IMMORTAL, Extrinsic, Id, SignedPayload, Sr25519
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import account_id, u32
@@ -78,20 +81,29 @@ def load_runtime(module_name: str, where: str) -> tuple[NativeRuntime, Any]:
     return runtime, module
 
 
-def engine_of(native: NativeRuntime, execution: Execution, where: str, cache: CompileCache | None) -> Runtime:
-    """The engine that a topology wants for a Python runtime. `where` is the path of the parachain in the topology.
+def engine_of(
+    native: NativeRuntime,
+    execution: Execution,
+    where: str,
+    cache: CompileCache | None,
+    *,
+    compressed: bool = False,
+) -> Runtime:
+    """The engine that a topology wants for a Python runtime. `where` is the path of its section in the topology.
 
-    ``cache``: for compiled code. Raises `TopologyError`.
+    ``cache``: for compiled code. ``compressed``: the form of a blob that travels, which takes seconds to make. Raises
+    `TopologyError`.
     """
     if execution == "native":
         return native
     try:
         blob = freeze(native.module_name, cache=cache)
+        code = blob.compressed() if compressed else blob.code
     except MissingVm as error:
         raise TopologyError(f'{where}.execution: "{execution}" needs the Python VM; {error}') from error
     except (FreezeError, ImportRefused) as error:
         raise TopologyError(f"{where}.runtime: cannot be frozen: {error}") from error
-    frozen = WasmRuntime(blob.code, cache=cache)
+    frozen = WasmRuntime(code, cache=cache)
     return frozen if execution == "wasm" else DifferentialRuntime(native, frozen)
 
 
@@ -99,34 +111,41 @@ class RunningParachain:
     """A parachain at work."""
 
     def __init__(
-        self, spec: Parachain, runtime: Runtime, module: Any, *, cache: CompileCache | None = None
+        self,
+        spec: Parachain,
+        runtime: Runtime,
+        module: Any,
+        *,
+        cache: CompileCache | None = None,
+        governed: bool = False,
     ) -> None:
         """Build genesis. `module` assembles `runtime`, see `load_runtime` and `engine_of`; `cache` is for compiled
-        code.
+        code. `governed`: its first authority has an account, so that it can sign calls (`submit_upgrade`).
         """
         self._cache = cache
         self.spec = spec
         self.runtime = runtime
-        self._parts: ParachainRuntime = module.RUNTIME
-        self.messaging = self._parts.state_messaging
-        """The pallet that sends and receives messages, if the runtime has it."""
-        self.lookout: Lookout | None = getattr(module, "lookout", None)
-        """The pallet that asks queries, if the runtime has it."""
-        self.assets: Assets | None = getattr(module, "assets", None)
-        """The pallet that moves amounts to other chains, if the runtime has it."""
+        """Of the genesis block."""
         self._sender = dev_keypair(f"{spec.name}-sender")
         keys = [dev_keypair(collator.name) for collator in spec.collators]
+        endowed = [self._sender, keys[0]] if governed else [self._sender]
         genesis = module.GenesisConfig(
-            spec.id, tuple(key.public_key for key in keys), ((self._sender.public_key, ENDOWMENT),)
+            spec.id,
+            tuple(key.public_key for key in keys),
+            tuple((account, ENDOWMENT) for account in dict.fromkeys(key.public_key for key in endowed)),
         )
-        self.codes: dict[bytes, Runtime] = (
-            {} if isinstance(runtime, WasmRuntime) else {runtime.code_hash: runtime}
-        )
+        self.codes: dict[bytes, Runtime] = {}
         """By code hash: the Python runtimes that this chain's nodes and its validators have. One that an upgrade
         leads to must be here before the block that applies it; a Wasm blob need not.
         """
+        self._genesis_module = module
+        self._modules: dict[bytes, Any] = {}
+        self.add_version(runtime, module)
         self.node = ParachainNode(runtime, genesis.encode(), load=self._load)
         self.mempool: list[bytes] = []
+        """Extrinsics of the sending account, in the order of their nonces."""
+        self.governance: list[bytes] = []
+        """The same of the first authority. They go before."""
         self._keys = keys
         self._collators: tuple[Collator, ...] = ()
 
@@ -138,6 +157,38 @@ class RunningParachain:
     def name(self) -> str:
         return self.spec.name
 
+    def add_version(self, runtime: Runtime, module: Any) -> None:
+        """Have a runtime that an upgrade may lead to, with the module that assembles it."""
+        self._modules[runtime.code_hash] = module
+        if not isinstance(runtime, WasmRuntime):  # a blob is taken from the chains
+            self.codes[runtime.code_hash] = runtime
+
+    def module_at(self, at: bytes) -> Any:
+        """The module of the runtime in the state of a block, which executes the next one; the first version's for a
+        runtime that was never added. Raises `StateUnavailable`."""
+        return self._modules.get(self.node.runtime_at(at).code_hash, self._genesis_module)
+
+    @property
+    def _parts(self) -> ParachainRuntime:
+        """What the next block's runtime is made of."""
+        parts: ParachainRuntime = self.module_at(self.node.best_hash).RUNTIME
+        return parts
+
+    @property
+    def messaging(self) -> StateMessaging | None:
+        """The pallet that sends and receives messages, if the next block's runtime has it."""
+        return self._parts.state_messaging
+
+    @property
+    def lookout(self) -> Lookout | None:
+        """The pallet that asks queries, if the next block's runtime has it."""
+        return getattr(self.module_at(self.node.best_hash), "lookout", None)
+
+    @property
+    def assets(self) -> Assets | None:
+        """The pallet that moves amounts to other chains, if the next block's runtime has it."""
+        return getattr(self.module_at(self.node.best_hash), "assets", None)
+
     @property
     def account(self) -> bytes:
         """The account that sends, and that receives what others send here; 32 bytes."""
@@ -146,7 +197,8 @@ class RunningParachain:
     @property
     def divergence(self) -> ContextDivergence | None:
         """The first call on which two engines differed, where two run it."""
-        return self.runtime.divergence if isinstance(self.runtime, DifferentialRuntime) else None
+        runtimes = (one for one in self.codes.values() if isinstance(one, DifferentialRuntime))
+        return next((one.divergence for one in runtimes if one.divergence is not None), None)
 
     @property
     def registration(self) -> ParaRegistration:
@@ -197,26 +249,45 @@ class RunningParachain:
             raise ValueError(f"{self.spec.runtime} has no pallet lookout")
         self.submit(self.lookout.call_of(self.lookout.look, source, None, tuple(keys)).encode())
 
+    def submit_upgrade(self, code: bytes) -> None:
+        """Have the first authority authorize new code and bring it. The chain must be `governed`."""
+        for call in self.upgrade_calls(code):
+            self._submit(call, self._keys[0])
+
+    def upgrade_calls(self, code: bytes) -> tuple[bytes, bytes]:
+        """``System.authorize_upgrade`` and ``System.apply_authorized_upgrade`` of this code."""
+        system = self._parts.system
+        return (
+            system.call_of(system.authorize_upgrade, blake2_256(code)).encode(),
+            system.call_of(system.apply_authorized_upgrade, code).encode(),
+        )
+
     def submit(self, call: bytes) -> None:
         """Sign a SCALE-encoded call with the sending account and put it into the mempool."""
-        best = self.node.best_hash
-        included = u32.decode(
-            self.node.call("AccountNonceApi_account_nonce", account_id.encode(self._sender.public_key), best)
-        )
+        self._submit(call, self._sender)
+
+    def _submit(self, call: bytes, signer: Keypair) -> None:
+        account = account_id.encode(signer.public_key)
+        included = u32.decode(self.node.call("AccountNonceApi_account_nonce", account, self.node.best_hash))
+        waiting = self.mempool if signer.public_key == self.account else self.governance
+        waiting.append(self._signed(call, signer, included + len(waiting)))
+
+    def _signed(self, call: bytes, signer: Keypair, nonce: int) -> bytes:
+        """The extrinsic, for the runtime that executes the next block."""
         genesis = self.node.genesis_hash
-        version = self.node.version_at(best)
+        version = self.node.version_at(self.node.best_hash)
         payload = SignedPayload(
             call,
             IMMORTAL,
-            nonce=included + len(self.mempool),
+            nonce=nonce,
             tip=0,
             spec_version=version.spec_version,
             transaction_version=version.transaction_version,
             genesis_hash=genesis,
             era_birth_hash=genesis,
         )
-        signature = Sr25519(self._sender.sign(payload.signing_bytes()))
-        self.mempool.append(Extrinsic.signed(payload, Id(self._sender.public_key), signature).encode())
+        signature = Sr25519(signer.sign(payload.signing_bytes()))
+        return Extrinsic.signed(payload, Id(signer.public_key), signature).encode()
 
     def collate(self, relay_parent: bytes) -> Collation | None:
         """Let the collator whose turn it is build a candidate; ``None`` if there is nothing to build on.
@@ -224,7 +295,7 @@ class RunningParachain:
         Raises `InvalidBlock` and `HostError` as `Collator.collate`.
         """
         for collator in self._collators:
-            collator.pool = list(self.mempool)
+            collator.pool = [*self.governance, *self.mempool]
             collation = collator.collate(relay_parent)
             if collation is not None:
                 self._forget(
@@ -239,8 +310,32 @@ class RunningParachain:
         """Import a block that the relay chain included; its events. Raises `InvalidBlock`, `HostError`."""
         self.node.import_block(block, relay.relay_state_prover(relay_parent))
         self._forget(block.extrinsics)
-        events = self.node.storage(self._parts.system.Events.key(), block.header.hash())
-        return () if events is None else self._parts.pallets.decode_events(events)
+        parent = block.header.parent_hash
+        before, after = self.node.version_at(parent), self.node.version_at(self.node.best_hash)
+        # Under another transaction version the bytes of a call may mean another one: what waits is left to be refused.
+        if before != after and before.transaction_version == after.transaction_version:
+            self._sign_again()
+        executed: ParachainRuntime = self.module_at(parent).RUNTIME
+        events = self.node.storage(executed.system.Events.key(), block.header.hash())
+        return () if events is None else executed.pallets.decode_events(events)
+
+    def _sign_again(self) -> None:
+        """Make what waits valid for the version that executes the next block: a signature covers the version."""
+        keys = {key.public_key: key for key in (self._sender, *self._keys)}
+
+        def renewed(encoded: bytes) -> bytes:
+            try:
+                extrinsic = Extrinsic.decode(encoded)
+            except ScaleError:
+                return encoded  # not ours
+            signature = extrinsic.signature
+            if signature is None or not isinstance(signature.address, Id):
+                return encoded
+            signer = keys.get(signature.address.account)
+            return encoded if signer is None else self._signed(extrinsic.call, signer, signature.nonce)
+
+        self.mempool = [renewed(extrinsic) for extrinsic in self.mempool]
+        self.governance = [renewed(extrinsic) for extrinsic in self.governance]
 
     def _load(self, code: bytes) -> Runtime:
         """The runtime behind new code. Raises `UnknownCode`, and what the engine raises for a blob it cannot run."""
@@ -254,6 +349,7 @@ class RunningParachain:
     def _forget(self, extrinsics: Iterable[bytes]) -> None:
         gone = set(extrinsics)
         self.mempool = [extrinsic for extrinsic in self.mempool if extrinsic not in gone]
+        self.governance = [extrinsic for extrinsic in self.governance if extrinsic not in gone]
 
 
 def message_payload(seed: int, source: int, dest: int, position: int, size: int) -> bytes:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from host_functions.errors import PileusError
+from host_functions.executor import NativeRuntime
 from pileus.collator import Collation
 from pileus.network.boot import AnyParachain
 from pileus.network.report import CandidateReport, SlotReport
@@ -87,6 +88,10 @@ class RunRecorder:
                     {"para": item.para_id, "number": item.number, "block_hash": _hex(item.block_hash)}
                     for item in report.imported
                 ],
+                "upgrades": [
+                    {"para": step.para_id, "code_hash": _hex(step.code_hash), "step": step.kind}
+                    for step in report.upgrades
+                ],
                 "problems": list(report.problems),
             },
         )
@@ -119,7 +124,7 @@ class RunRecorder:
         params = validation_params(collation.pvd, collation.block_data.encode())
         write_atomically(folder / "params.scale", params.encode())
         write_atomically(folder / "pov.bin", collation.pov.encode())
-        runtime = para.spec.runtime if para.spec.runs_natively else self._write_code(para, collation)
+        runtime = self._runtime_of(para, collation)
         write_json(folder / "candidate.json", _candidate_json(candidate, receipt, runtime, report))
         write_json(
             folder / "verdicts.json",
@@ -136,9 +141,12 @@ class RunRecorder:
             },
         )
 
-    def _write_code(self, para: AnyParachain, collation: Collation) -> str:
-        """Keep the code that a candidate was made with; its hash in hex, which names the file."""
+    def _runtime_of(self, para: AnyParachain, collation: Collation) -> str:
+        """The runtime that a candidate was made with: its module, or the hash of its code in hex, which names the file
+        where that is kept."""
         runtime = para.node.runtime_at(collation.block.header.parent_hash)
+        if isinstance(runtime, NativeRuntime):
+            return runtime.module_name
         path = self._directory / "codes" / runtime.code_hash.hex()
         if not path.exists():
             write_atomically(path, runtime.code)

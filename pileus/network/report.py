@@ -13,6 +13,7 @@ from pileus.network.messages import MessageId
 from pileus.network.queries import Answer
 from pileus.network.topology import RelayStateMode
 from pileus.network.transfers import Movement
+from pileus.network.upgrades import UpgradeStep
 from pileus.relay_chain.backing import BackingOutcome, Validator
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.checking import ApprovalReport
@@ -144,3 +145,5 @@ class SlotReport:
     """What went wrong without stopping the run: a collation that failed, a sibling that did not answer."""
     approvals: tuple[ApprovalReport, ...] = ()
     """The checks of what this block includes, where validators check."""
+    upgrades: tuple[UpgradeStep, ...] = ()
+    """What it did with upgrades of runtimes."""

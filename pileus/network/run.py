@@ -8,9 +8,11 @@ included. Nothing reads a clock or draws a random number, so the same topology a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from host_functions.errors import HostError, SandboxError
+from host_functions.executor.wasm import CompileCache
 from pileus.collator import Collation
 from pileus.collator.consensus import RELAY_SLOT_DURATION
 from pileus.collator.message_source import SiblingMessageSource
@@ -25,6 +27,7 @@ from pileus.network.report import CandidateReport, ImportReport, SlotReport, pov
 from pileus.network.topology import QuerySection, RelayStateMode, Topology, Traffic, TransferSection
 from pileus.network.totals import RunTotals
 from pileus.network.transfers import movements_of
+from pileus.network.upgrades import UpgradeStep, plan_upgrades
 from pileus.relay_chain.backing import BackingOutcome, Validator
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.chain import BuiltBlock, RelayChain
@@ -63,6 +66,7 @@ class Network:
         self._attempts: dict[tuple[int, int], int] = {}
         self._in_flight: dict[bytes, Collation] = {}
         self.parachains = boot_parachains(topology, directory)
+        self.upgrades = plan_upgrades(topology, self.parachains, CompileCache.if_usable())
         self.chain, self.relay = boot_relay_chain(topology, self.parachains, seed, directory)
         self._query_keys = [keys_of(query, f"$.queries[{at}]") for at, query in enumerate(topology.queries)]
         self._queries = QueryLedger(
@@ -98,6 +102,9 @@ class Network:
         relay_parent = self.chain.best
         self._disturb(relay_parent)
         self._submit_traffic(relay_parent.number + 1)
+        for upgrade in self.upgrades:
+            if upgrade.section.at == relay_parent.number + 1:
+                upgrade.submit()
         offered: list[tuple[AnyParachain, Collation, BackingOutcome]] = []
         for para in self.parachains:
             collation = self._collate(para, relay_parent, problems)
@@ -115,7 +122,13 @@ class Network:
             if candidate.backed:
                 self._in_flight[candidate.outcome.candidate.hash()] = candidate.collation
                 self.ledger.note_proven(candidate.proven, built.block.number)
-        imported = [self._import(receipt, built.block, problems) for receipt in built.block.included]
+        upgrades: list[UpgradeStep] = []
+        imported = [
+            self._import(receipt, built.block, problems, upgrades) for receipt in built.block.included
+        ]
+        read = partial(self.relay.get_storage_by_key, built.block.hash)
+        steps = [upgrade.note_block(built.block.number, read) for upgrade in self.upgrades]
+        upgrades += [step for step in steps if step is not None]
         approvals = self._check_approvals(built.block, problems)
         report = SlotReport(
             built.block,
@@ -124,6 +137,7 @@ class Network:
             tuple(report for report in imported if report is not None),
             tuple(problems),
             approvals,
+            tuple(upgrades),
         )
         self.totals.add(report)
         self._forget_settled_bodies()
@@ -220,6 +234,11 @@ class Network:
             problems += [
                 f"{para.name}: {fetched.problem}" for _, fetched in collation.fetched if fetched.problem
             ]
+            problems += [
+                f"{para.name} refused an extrinsic: {refused.reason}"
+                for refused in collation.proposal.refused
+                if not refused.is_future
+            ]
         return collation
 
     def _report(
@@ -271,7 +290,11 @@ class Network:
         )
 
     def _import(
-        self, receipt: CommittedCandidateReceipt, relay_block: RelayBlock, problems: list[str]
+        self,
+        receipt: CommittedCandidateReceipt,
+        relay_block: RelayBlock,
+        problems: list[str],
+        upgrades: list[UpgradeStep],
     ) -> ImportReport | None:
         para = next(para for para in self.parachains if para.para_id == receipt.descriptor.para_id)
         collation = self._in_flight.pop(receipt.hash())
@@ -281,6 +304,12 @@ class Network:
             problems.append(f"{para.name} could not import its included block: {error}")
             return None
         header: Header = collation.block.header
+        for upgrade in self.upgrades:
+            if upgrade.para is para:
+                step = upgrade.note_import(
+                    collation.block, events, upgrade.para.module_at(header.parent_hash).RUNTIME.pallets
+                )
+                upgrades += [] if step is None else [step]
         noted = self.ledger.note_events(para.para_id, events, relay_block.number)
         answers = self._queries.note_events(para.para_id, events)
         block_hash = header.hash(para.node.digest)

@@ -25,6 +25,7 @@ __all__ = [
     "Topology",
     "Traffic",
     "TransferSection",
+    "Upgrade",
 ]
 
 MODEL = "model"
@@ -46,6 +47,7 @@ Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-
 ParaIdNumber: TypeAlias = Annotated[int, Meta(ge=1, le=2**32 - 1)]
 ChainName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1024)]
 """A raw chain spec: a path relative to the topology, or the name of one that ``make real-chains`` fetches."""
+ModuleName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)]
 BlockCount: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
@@ -132,9 +134,7 @@ class Parachain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     collators: Annotated[tuple[Collator, ...], Meta(min_length=1, max_length=MAX_NODES)]
     chain: Name | None = None
     """Name for display; ``para-<id>`` if not given."""
-    runtime: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)] = (
-        DEFAULT_RUNTIME
-    )
+    runtime: ModuleName = DEFAULT_RUNTIME
     """Import path of the module that assembles the Python runtime."""
     chain_spec: ChainName | None = None
     """Chain spec of a real parachain, instead of `runtime`."""
@@ -145,11 +145,6 @@ class Parachain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def name(self) -> str:
         return self.chain or f"para-{self.id}"
-
-    @property
-    def runs_natively(self) -> bool:
-        """Whether its code is a Python module and not a blob."""
-        return self.chain_spec is None and self.execution == "native"
 
     @property
     def code_source(self) -> str:
@@ -207,6 +202,16 @@ class QuerySection(
     """Relay block after which no more is asked; to the end if not given."""
 
 
+class Upgrade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[[upgrades]]``: new versions of parachains' runtimes. Ours, not zombienet's."""
+
+    parachain: ParaIdNumber
+    at: BlockCount
+    """Relay block: the next candidate of the parachain, backed by it or a later one, authorizes and brings the code."""
+    runtime: ModuleName
+    """Import path of the module that assembles the new version."""
+
+
 class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole file."""
 
@@ -216,3 +221,4 @@ class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     traffic: Annotated[tuple[Traffic, ...], Meta(max_length=1000)] = ()
     queries: Annotated[tuple[QuerySection, ...], Meta(max_length=1000)] = ()
     transfers: Annotated[tuple[TransferSection, ...], Meta(max_length=1000)] = ()
+    upgrades: Annotated[tuple[Upgrade, ...], Meta(max_length=MAX_CHAINS)] = ()

@@ -32,7 +32,8 @@ def summary_of(network: Network) -> dict[str, Any]:
                 "id": para.para_id,
                 "name": para.name,
                 "runtime": para.spec.code_source,
-                "code_hash": _hex(para.runtime.code_hash),
+                "code_hash": _hex(para.node.runtime_at(para.node.best_hash).code_hash),
+                "version": {"spec_name": version.spec_name, "spec_version": version.spec_version},
                 "candidates": own.candidates,
                 "included": own.included,
                 "best": {"number": para.node.best_header.number, "hash": _hex(para.node.best_hash)},
@@ -40,6 +41,23 @@ def summary_of(network: Network) -> dict[str, Any]:
             }
             for para in network.parachains
             for own in (totals.paras.get(para.para_id, ParaTotals()),)
+            for version in (para.node.version_at(para.node.best_hash),)
+        ],
+        "upgrades": [
+            {
+                "parachain": upgrade.section.parachain,
+                "at": upgrade.section.at,
+                "runtime": upgrade.section.runtime,
+                "code_hash": _hex(upgrade.code_hash),
+                "code_bytes": len(upgrade.code),
+                "spec_version": upgrade.version.spec_version,
+                "brought": upgrade.brought,
+                "announced": upgrade.announced,
+                "go_ahead": upgrade.go_ahead,
+                "applied": upgrade.applied,
+                "refused": upgrade.refused,
+            }
+            for upgrade in network.upgrades
         ],
         "messages": [
             {

@@ -75,6 +75,14 @@ def slot_lines(report: SlotReport) -> Iterator[Text]:
             yield Text.assemble("            assets    ", (movement.text, "magenta"))
         for answer in item.answers:
             yield from _answer_lines(answer)
+    for step in report.upgrades:
+        style = "yellow" if step.kind == "refused" else "magenta"
+        yield Text.assemble(
+            "  upgrade   ",
+            (step.para_name, "bold"),
+            f"  code 0x{step.code_hash.hex()[:8]}…  ",
+            (step.text, style),
+        )
     for candidate in report.candidates:
         yield from _candidate_lines(candidate)
     for checked in report.approvals:
@@ -159,19 +167,22 @@ def summary_tables(summary: Mapping[str, Any]) -> Iterator[Table]:
     paras = Table(title="Parachains", title_justify="left")
     for heading in ("para", "name"):
         paras.add_column(heading)
-    for heading in ("candidates", "included", "PoV bytes, mean", "largest"):
+    for heading in ("version", "candidates", "included", "PoV bytes, mean", "largest"):
         paras.add_column(heading, justify="right")
     for para in summary["parachains"]:
         mean = para["pov_bytes"]["total"] // para["candidates"] if para["candidates"] else 0
         paras.add_row(
             str(para["id"]),
             Text(para["name"]),
+            str(para["version"]["spec_version"]),
             str(para["candidates"]),
             str(para["included"]),
             f"{mean:,}",
             f"{para['pov_bytes']['largest']:,}",
         )
     yield paras
+    if summary["upgrades"]:
+        yield _upgrade_table(summary["upgrades"])
     if not summary["messages"]:
         return
     messages = Table(title="Messages", title_justify="left")
@@ -186,3 +197,23 @@ def summary_tables(summary: Mapping[str, Any]) -> Iterator[Table]:
             "" if latency is None else f"{latency:.1f}",
         )
     yield messages
+
+
+def _upgrade_table(upgrades: Sequence[Mapping[str, Any]]) -> Table:
+    """What became of the new versions, in relay blocks."""
+    table = Table(title="Upgrades", title_justify="left")
+    for heading in ("para", "version", "brought at", "announced", "go-ahead"):
+        table.add_column(heading, justify="right")
+    table.add_column("applied")
+    for upgrade in upgrades:
+        steps = (upgrade["announced"], upgrade["go_ahead"], upgrade["applied"])
+        announced, go_ahead, applied = ("" if at is None else f"#{at}" for at in steps)
+        table.add_row(
+            str(upgrade["parachain"]),
+            str(upgrade["spec_version"]),
+            f"#{upgrade['at']}" if upgrade["brought"] else f"#{upgrade['at']}, not reached",
+            announced,
+            go_ahead,
+            applied if upgrade["refused"] is None else Text(f"refused: {upgrade['refused']}"),
+        )
+    return table

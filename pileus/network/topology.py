@@ -40,6 +40,7 @@ from pileus.network.sections import (
     Topology,
     Traffic,
     TransferSection,
+    Upgrade,
 )
 from pileus.network.strict import explain
 
@@ -56,6 +57,7 @@ __all__ = [
     "TopologyError",
     "Traffic",
     "TransferSection",
+    "Upgrade",
     "parse_topology",
     "read_topology",
     "with_execution",
@@ -135,6 +137,7 @@ _STRUCT_AT: dict[str, type[msgspec.Struct]] = {
     "$.traffic": Traffic,
     "$.queries": QuerySection,
     "$.transfers": TransferSection,
+    "$.upgrades": Upgrade,
 }
 
 
@@ -191,6 +194,7 @@ def _check(topology: Topology) -> None:
         )
     _check_queries(topology)
     _check_routes(topology)
+    _check_upgrades(topology)
 
 
 def _check_routes(topology: Topology) -> None:
@@ -222,6 +226,33 @@ def _check_routes(topology: Topology) -> None:
                 raise TopologyError(
                     f"$.parachains[{at}].peers: expected ids of other parachains ({ids}), got {peer}"
                 )
+
+
+def _check_upgrades(topology: Topology) -> None:
+    """New versions are for Python parachains, one at a time, and under the model: nobody votes on a source archive."""
+    paras = {para.id: para for para in topology.parachains}
+    ids = ", ".join(str(para.id) for para in topology.parachains if para.chain_spec is None) or "none here"
+    for at, upgrade in enumerate(topology.upgrades):
+        where = f"$.upgrades[{at}]"
+        if not topology.relaychain.is_model:
+            raise TopologyError(f"{where}: expected for the model only, a real relay chain votes on new code")
+        para = paras.get(upgrade.parachain)
+        if para is None:
+            raise TopologyError(
+                f"{where}.parachain: expected the id of a parachain with a Python runtime ({ids}), "
+                f"got {upgrade.parachain}"
+            )
+        if para.chain_spec is not None:
+            raise TopologyError(
+                f"{where}.parachain: expected a parachain with a Python runtime ({ids}), "
+                f"{para.id} runs a chain spec"
+            )
+    _no_repeats(
+        topology.upgrades,
+        lambda upgrade: (upgrade.parachain, upgrade.at),
+        "$.upgrades[{}]",
+        "one upgrade of a parachain at a relay block",
+    )
 
 
 def _check_real(para: Parachain, where: str) -> None:

@@ -64,6 +64,10 @@ def with_host(settings: str) -> str:
     return f"{MINIMAL}\n[{CONFIG}]\n{settings}\n"
 
 
+def upgrade(keys: str) -> str:
+    return f'{MINIMAL}\n[[upgrades]]\nruntime = "b"\n{keys}\n'
+
+
 SECOND_NODE = '[[relaychain.nodes]]\nname = "bob"\n'
 SECOND_PARA = '[[parachains]]\nid = 2000\n[[parachains.collators]]\nname = "collator"\n'
 TWO = MINIMAL + SECOND_PARA
@@ -220,6 +224,27 @@ THREE = TWO + SECOND_PARA.replace("2000", "3000")
         (
             with_host("max_code_size = 1").replace("[relaychain]", '[relaychain]\nchain = "x.json"'),
             "$.relaychain.genesis",
+            "for the model only",
+        ),
+        (upgrade("parachain = 1001\nat = 5"), "$.upgrades[0].parachain", "Python runtime (1000), got 1001"),
+        (upgrade("parachain = 1000\nat = 0"), "$.upgrades[0].at", "expected `int` >= 1"),
+        (upgrade("parachain = 1000\nat = 1000001"), "$.upgrades[0].at", "<= 1000000"),
+        (upgrade("parachain = 1000"), "$.upgrades[0].at", "missing"),
+        (upgrade("parachain = 1000\nwhen = 5"), "$.upgrades[0].when", "one of at, parachain, runtime"),
+        (upgrade("parachain = 1000\nat = 5").replace('"b"', '"b.py!"'), "$.upgrades[0].runtime", "regex"),
+        (
+            upgrade("parachain = 1000\nat = 5") + '[[upgrades]]\nparachain = 1000\nat = 5\nruntime = "c"\n',
+            "$.upgrades[1]",
+            "one upgrade of a parachain at a relay block, (1000, 5) is also $.upgrades[0]",
+        ),
+        (
+            upgrade("parachain = 1000\nat = 5").replace("id = 1000", 'id = 1000\nchain_spec = "x.json"'),
+            "$.upgrades[0].parachain",
+            "a Python runtime (none here), 1000 runs a chain spec",
+        ),
+        (
+            upgrade("parachain = 1000\nat = 5").replace("[relaychain]", '[relaychain]\nchain = "x.json"'),
+            "$.upgrades[0]",
             "for the model only",
         ),
         ("relaychain = 3", "$.relaychain", "expected `object`, got `int`"),
