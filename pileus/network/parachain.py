@@ -36,6 +36,7 @@ from runtime.primitives.errors import ScaleError
 from runtime.primitives.extrinsic import IMMORTAL, Extrinsic, Id, SignedPayload, Sr25519
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import account_id, u32
+from runtime.primitives.version import RuntimeVersion
 from runtime.support.construct import EventRecord
 
 __all__ = ["RunningParachain", "UnknownCode", "dev_keypair", "engine_of", "load_runtime", "message_payload"]
@@ -311,16 +312,18 @@ class RunningParachain:
         self.node.import_block(block, relay.relay_state_prover(relay_parent))
         self._forget(block.extrinsics)
         parent = block.header.parent_hash
-        before, after = self.node.version_at(parent), self.node.version_at(self.node.best_hash)
-        # Under another transaction version the bytes of a call may mean another one: what waits is left to be refused.
-        if before != after and before.transaction_version == after.transaction_version:
-            self._sign_again()
+        if self.node.runtime_at(parent).code_hash != self.node.runtime_at(self.node.best_hash).code_hash:
+            self._sign_again(self.node.version_at(parent))
         executed: ParachainRuntime = self.module_at(parent).RUNTIME
         events = self.node.storage(executed.system.Events.key(), block.header.hash())
         return () if events is None else executed.pallets.decode_events(events)
 
-    def _sign_again(self) -> None:
+    def _sign_again(self, before: RuntimeVersion) -> None:
         """Make what waits valid for the version that executes the next block: a signature covers the version."""
+        if not (self.mempool or self.governance):
+            return
+        if self.node.version_at(self.node.best_hash).transaction_version != before.transaction_version:
+            return  # the bytes of a call may mean another one: what waits is left to be refused
         keys = {key.public_key: key for key in (self._sender, *self._keys)}
 
         def renewed(encoded: bytes) -> bytes:
