@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from pileus.relay_chain.state import StateDatabase
 from pov_validator.pvf import PvfRuntime, shared_host
 from runtime.trie.layout import LAYOUT_V0, LAYOUT_V1
 
-__all__ = ["AnyParachain", "boot_parachains", "boot_relay_chain"]
+__all__ = ["AnyParachain", "boot_parachains", "boot_relay_chain", "has_pallet", "pallets_needed"]
 
 AnyParachain = RunningParachain | RunningRealParachain
 RELAY_KEY = "$.relaychain.chain"
@@ -66,22 +66,32 @@ def boot_parachains(topology: Topology, directory: Path) -> tuple[AnyParachain, 
 
 def _check_pallets(topology: Topology, booted: Sequence[AnyParachain]) -> None:
     """Whoever is to send, receive, move or ask has the pallet for it."""
-    python = [para for para in booted if isinstance(para, RunningParachain)]
-    owners = {
-        "lookout": {para.para_id for para in python if para.lookout is not None},
-        "state_messaging": {para.para_id for para in python if para.messaging is not None},
-        "assets": {para.para_id for para in python if para.assets is not None},
+    modules = {
+        para.para_id: para.module_at(para.node.genesis_hash)
+        for para in booted
+        if isinstance(para, RunningParachain)
     }
-    needs = [(f"$.queries[{at}].from", query.asker, "lookout") for at, query in enumerate(topology.queries)]
-    for at, traffic in enumerate(topology.traffic):
-        needs.append((f"$.traffic[{at}].from", traffic.source, "state_messaging"))
-        needs.append((f"$.traffic[{at}].to", traffic.destination, "state_messaging"))
-    for at, transfer in enumerate(topology.transfers):
-        needs.append((f"$.transfers[{at}].from", transfer.source, "assets"))
-        needs.append((f"$.transfers[{at}].to", transfer.destination, "assets"))
-    for where, para_id, pallet in needs:
-        if para_id not in owners[pallet]:
+    for where, para_id, pallet in pallets_needed(topology):
+        if not has_pallet(modules.get(para_id), pallet):
             raise TopologyError(f"{where}: the runtime of {para_id} has no pallet {pallet}")
+
+
+def pallets_needed(topology: Topology) -> Iterator[tuple[str, int, str]]:
+    """Path in the topology, parachain, and the pallet that it needs for what stands there."""
+    for at, query in enumerate(topology.queries):
+        yield f"$.queries[{at}].from", query.asker, "lookout"
+    for at, traffic in enumerate(topology.traffic):
+        yield f"$.traffic[{at}].from", traffic.source, "state_messaging"
+        yield f"$.traffic[{at}].to", traffic.destination, "state_messaging"
+    for at, transfer in enumerate(topology.transfers):
+        yield f"$.transfers[{at}].from", transfer.source, "assets"
+        yield f"$.transfers[{at}].to", transfer.destination, "assets"
+
+
+def has_pallet(module: Any, pallet: str) -> bool:
+    """Whether the runtime that a module assembles has one of `pallets_needed`."""
+    owner = module.RUNTIME if module is not None and pallet == "state_messaging" else module
+    return getattr(owner, pallet, None) is not None
 
 
 def boot_relay_chain(

@@ -14,10 +14,10 @@ from typing import Any
 from host_functions.executor import NativeRuntime, Runtime
 from host_functions.executor.wasm import CompileCache
 from pileus.block_builder import POV_SHARE
-from pileus.network.boot import AnyParachain
+from pileus.network.boot import AnyParachain, has_pallet, pallets_needed
 from pileus.network.host_settings import configured
 from pileus.network.parachain import RunningParachain, engine_of, load_runtime
-from pileus.network.topology import Parachain, Topology, TopologyError, Upgrade
+from pileus.network.topology import Topology, TopologyError, Upgrade
 from pileus.relay_chain.genesis import RelayChainConfig
 from pileus.relay_chain.upgrades import future_code_hash, future_code_upgrades
 from runtime.pallets.system import ApplyExtrinsic, ExtrinsicFailed, RejectedInvalidAuthorizedUpgrade
@@ -153,7 +153,12 @@ def plan_upgrades(
         key = section.runtime, para.spec.execution
         native, module = load_runtime(section.runtime, f"{where}.runtime")
         _check_follows(native, module, modules[para.para_id], where)
-        _check_needed(topology, para.spec, module, f"{where}.runtime")
+        for needed_at, para_id, pallet in pallets_needed(topology):
+            if para_id == para.para_id and not has_pallet(module, pallet):
+                raise TopologyError(
+                    f"{where}.runtime: expected a pallet {pallet}, which {needed_at} needs, "
+                    f"{section.runtime} has none"
+                )
         if key not in engines:
             engines[key] = engine_of(native, para.spec.execution, where, cache, compressed=True), module
         runtime, module = engines[key]
@@ -177,18 +182,6 @@ def _check_follows(native: NativeRuntime, module: Any, before: Any, where: str) 
             f"{where}.runtime: expected a spec_version above {old.spec_version}, which the chain has by then, "
             f"{native.module_name} has {new.spec_version}"
         )
-
-
-def _check_needed(topology: Topology, spec: Parachain, module: Any, where: str) -> None:
-    """What the topology has the chain do, it must be able to do with every version."""
-    asks = any(query.asker == spec.id for query in topology.queries)
-    moves = any(spec.id in (transfer.source, transfer.destination) for transfer in topology.transfers)
-    for needed, pallet, section in ((asks, "lookout", "queries"), (moves, "assets", "transfers")):
-        if needed and getattr(module, pallet, None) is None:
-            raise TopologyError(
-                f"{where}: expected a pallet {pallet}, which the chain's {section} use, "
-                f"{module.__name__} has none"
-            )
 
 
 def _check_size(section: Upgrade, code: bytes, relay: RelayChainConfig, before: Any, where: str) -> None:
