@@ -28,7 +28,9 @@ __all__ = [
     "leb",
     "name_of",
     "read_module",
+    "read_signed",
     "signed_leb",
+    "value_i32",
     "write_module",
 ]
 
@@ -198,6 +200,25 @@ def const_i32(number: int) -> bytes:
     """The constant expression of an ``i32``, given with sign or without."""
     number &= 0xFFFF_FFFF
     return bytes([I32_CONST]) + signed_leb(number - ((number & 1 << 31) << 1)) + bytes([END])
+
+
+def read_signed(reader: Reader) -> int:
+    """A signed number."""
+    value = shift = 0
+    while True:
+        byte = reader.byte()
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value - (1 << shift) if byte & 0x40 else value
+
+
+def value_i32(constant: bytes) -> int:
+    """The number, without sign, in the constant expression of an ``i32``. The inverse of `const_i32`."""
+    reader = Reader(constant, 0, len(constant))
+    if reader.byte() != I32_CONST:
+        raise reader.fail("no constant of type i32")
+    return read_signed(reader) & 0xFFFF_FFFF
 
 
 def _section(number: int, content: bytes) -> bytes:

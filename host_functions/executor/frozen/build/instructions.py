@@ -12,14 +12,14 @@ that engines do not switch off (sign extension, saturating conversions) stays.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from host_functions.executor.frozen.module import I32_ADD, I32_CONST, leb, signed_leb
+from host_functions.executor.frozen.module import GLOBAL_GET, I32_ADD, I32_CONST, leb, signed_leb
 from host_functions.executor.wasm.errors import InvalidCode
 
-__all__ = ["COPY_AND_FILL", "Renumbering", "rewrite_body"]
+__all__ = ["CALL", "COPY_AND_FILL", "REFERENCE_WIDTH", "Renumbering", "references", "rewrite_body"]
 
 COPY_AND_FILL: Final = """(module
   (import "vm" "memory" (memory 1))
@@ -72,11 +72,11 @@ COPY_AND_FILL: Final = """(module
 """Ranges that wrap around the end of memory trap like those that leave it, only later."""
 
 _LEB: Final = rb"[\x80-\xff]*+[\x00-\x7f]"
-_PLAIN: Final = re.compile(
+_WITHOUT_NUMBER: Final = (
     rb"(?:"
     rb"[\x00\x01\x05\x0b\x0f\x1a\x1b\x45-\xc4]"  # control without a number, drop, select, arithmetic
-    rb"|[\x20-\x22\x41\x42\x0c\x0d]"
-    + _LEB  # locals, constants, branches
+    rb"|[\x20-\x22\x42\x0c\x0d]"
+    + _LEB  # locals, 64-bit constants, branches
     + rb"|[\x28-\x3e]"
     + _LEB
     + _LEB  # loads and stores
@@ -84,18 +84,20 @@ _PLAIN: Final = re.compile(
     rb"|[\x3f\x40]\x00"  # memory.size, memory.grow
     rb"|\x43.{4}|\x44.{8}"  # floating-point constants
     rb"|\xfc[\x00-\x07]"  # saturating conversions
-    rb")*+",
-    re.DOTALL,
 )
+_PLAIN: Final = re.compile(_WITHOUT_NUMBER + rb"|\x41" + _LEB + rb")*+", re.DOTALL)
+_NO_REFERENCE: Final = re.compile(_WITHOUT_NUMBER + rb"|\x24" + _LEB + rb")*+", re.DOTALL)
 
 BLOCKS: Final = (0x02, 0x03, 0x04)
 BR_TABLE: Final = 0x0E
 CALL: Final = 0x10
 CALL_INDIRECT: Final = 0x11
-GLOBALS: Final = (0x23, 0x24)
+GLOBALS: Final = (GLOBAL_GET, 0x24)
 PREFIXED: Final = 0xFC
 MEMORY_COPY: Final = b"\x0a\0\0"
 MEMORY_FILL: Final = b"\x0b\0"
+REFERENCE_WIDTH: Final = 5
+"""Bytes of a number that the linker filled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +140,7 @@ def rewrite_body(body: bytes, to: Renumbering) -> bytes:
                 out.append(bytes([I32_CONST]) + signed_leb(base) + bytes([I32_ADD]))
             out.append(b"\x11" + leb(to.types[number]) + b"\0")
         elif opcode == BR_TABLE:
-            count, done = _u32(body, position + 1)
-            for _ in range(count + 1):
-                _, done = _u32(body, done)
+            done = _after_br_table(body, position)
             out.append(body[position:done])
         elif opcode in BLOCKS and not 0x40 <= body[position + 1] < 0x80:
             number, done = _u32(body, position + 1)
@@ -157,6 +157,39 @@ def rewrite_body(body: bytes, to: Renumbering) -> bytes:
                 f" at offset {position} of a body"
             )
         position = done
+
+
+def references(body: bytes) -> Iterator[tuple[int, int, int]]:
+    """The calls, ``global.get`` and ``i32.const`` of a rewritten body: opcode, number, bytes of the number."""
+    position, end = _after_locals(body), len(body)
+    while True:
+        matched = _NO_REFERENCE.match(body, position)
+        position = end if matched is None else matched.end()
+        if position == end:
+            return
+        opcode = body[position]
+        if opcode in (CALL, GLOBAL_GET, I32_CONST):
+            number, done = _u32(body, position + 1)
+            if opcode == I32_CONST and body[done - 1] & 0x40:
+                number -= 1 << 7 * (done - position - 1)
+            yield opcode, number, done - position - 1
+        elif opcode == CALL_INDIRECT:
+            _, done = _u32(body, position + 1)
+            _, done = _u32(body, done)
+        elif opcode == BR_TABLE:
+            done = _after_br_table(body, position)
+        elif opcode in BLOCKS:
+            _, done = _u32(body, position + 1)
+        else:
+            raise InvalidCode(f"instruction {opcode:#x} at offset {position} of a body, which is not handled")
+        position = done
+
+
+def _after_br_table(body: bytes, position: int) -> int:
+    count, done = _u32(body, position + 1)
+    for _ in range(count + 1):
+        _, done = _u32(body, done)
+    return done
 
 
 def _after_locals(body: bytes) -> int:

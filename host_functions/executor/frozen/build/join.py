@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from host_functions.executor.frozen.build.instructions import Renumbering, rewrite_body
 from host_functions.executor.frozen.module import (
@@ -35,16 +35,19 @@ from host_functions.executor.frozen.module import (
     Module,
     const_i32,
     leb,
+    read_signed,
 )
 from host_functions.executor.wasm.blob import Reader
 from host_functions.executor.wasm.errors import InvalidCode
 
-__all__ = ["Part", "join"]
+__all__ = ["Joined", "Part", "Placed", "join"]
 
 FUNCTIONS: Final = 0x70
 """What tables hold."""
 HOST: Final = "env"
 """Module from which the joined module imports."""
+MEMORY_BASE, TABLE_BASE = "__memory_base", "__table_base"
+"""Where a shared library finds its data and its table entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,25 @@ class Part:
     """Import module and name -> name of the part that exports it, and the export's name."""
 
 
-def join(parts: Mapping[str, Part], exports: Mapping[str, tuple[str, str]], copy_and_fill: str) -> Module:
+class Placed(NamedTuple):
+    """Where a part is in the joined module."""
+
+    functions: range
+    """Numbers of its functions."""
+    exports: Mapping[str, int]
+    """Numbers of the functions it exported, by name."""
+    bases: Mapping[int, tuple[int, int | None]]
+    """Of a shared library: number of the global that holds a base -> the base, and of how many table entries."""
+
+
+class Joined(NamedTuple):
+    """The joined module, and what became of its parts."""
+
+    module: Module
+    placed: Mapping[str, Placed]
+
+
+def join(parts: Mapping[str, Part], exports: Mapping[str, tuple[str, str]], copy_and_fill: str) -> Joined:
     """One module of all ``parts``, instantiated in order, which exports just ``exports``.
 
     ``copy_and_fill``: the part made of `instructions.COPY_AND_FILL`. Raises `InvalidCode`.
@@ -77,7 +98,7 @@ class _Joiner:
         self._first: dict[tuple[str, Kind], int] = {}
         """Number, in the joined module, of the first definition of a part."""
 
-    def join(self, exports: Mapping[str, tuple[str, str]]) -> Module:
+    def join(self, exports: Mapping[str, tuple[str, str]]) -> Joined:
         self._import_from_host()
         self._number()
         self._lay_out_tables()
@@ -86,7 +107,28 @@ class _Joiner:
             self._add(name, part.module, numbers[name])
         for name, (exporter, exported) in exports.items():
             self._joined.exports.append(Export(name, *self._resolve(exporter, exported)))
-        return self._joined
+        return Joined(self._joined, {name: self._placed(name) for name in self._parts})
+
+    def _placed(self, name: str) -> Placed:
+        module = self._parts[name].module
+        first = self._first[name, Kind.FUNCTION]
+        bases: dict[int, tuple[int, int | None]] = {}
+        for place, wanted in enumerate(module.imported(Kind.GLOBAL)):
+            if wanted.name in (MEMORY_BASE, TABLE_BASE):
+                entries = sum(len(segment.functions) for segment in module.elements)
+                bases[self._index(name, Kind.GLOBAL, place)] = (
+                    self._global_value(name, place),
+                    entries if wanted.name == TABLE_BASE else None,
+                )
+        return Placed(
+            range(first, first + len(module.functions)),
+            {
+                export.name: self._index(name, export.kind, export.number)
+                for export in module.exports
+                if export.kind is Kind.FUNCTION
+            },
+            bases,
+        )
 
     def _import_from_host(self) -> None:
         for name, part in self._parts.items():
@@ -196,7 +238,7 @@ class _Joiner:
         reader, stack = Reader(expression, 0, len(expression)), [0]
         while (opcode := reader.byte()) != END:
             if opcode == I32_CONST:
-                stack.append(_signed(reader))
+                stack.append(read_signed(reader))
             elif opcode == GLOBAL_GET:
                 stack.append(self._global_value(name, reader.u32()))
             elif opcode == I32_ADD:
@@ -225,14 +267,3 @@ def _definitions(module: Module) -> dict[Kind, Sequence[object]]:
         Kind.MEMORY: module.memories,
         Kind.GLOBAL: module.globals,
     }
-
-
-def _signed(reader: Reader) -> int:
-    """A signed number of 32 bits."""
-    value = shift = 0
-    while True:
-        byte = reader.byte()
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value - (1 << shift) if byte & 0x40 else value

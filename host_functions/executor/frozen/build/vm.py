@@ -36,6 +36,7 @@ from host_functions.executor.frozen.build.bindings import (
 from host_functions.executor.frozen.build.component import Component, Item, Lowered, Source, read_component
 from host_functions.executor.frozen.build.instructions import COPY_AND_FILL
 from host_functions.executor.frozen.build.join import Part, join
+from host_functions.executor.frozen.build.reach import UNWANTED, cut_unreachable
 from host_functions.executor.frozen.guest_modules import PRELOADED
 from host_functions.executor.frozen.interface import INTERFACE_VERSION, interface_digest
 from host_functions.executor.frozen.module import Export, Kind, Module, read_module, write_module
@@ -86,7 +87,7 @@ def _componentize() -> bytes:
         directory = Path(name)
         for file in GUEST_FILES:
             shutil.copy(file, directory)
-        (directory / "pileus_table.py").write_text(link_table())
+        (directory / "pileus_table.py").write_text(f"{link_table()}UNWANTED = {UNWANTED!r}\n")
         (directory / "pileus_preload.py").write_text(_preload(PRELOADED))
         (directory / "wit").mkdir()
         (directory / "wit" / "vm.wit").write_text(wit_text())
@@ -141,7 +142,9 @@ def _joined(component: Component) -> bytes:
         },
     )
     exports = {"memory": memory, **{name: ("adapter", name) for name in ADAPTER_EXPORTS}}
-    module = join(parts, exports, copier)
+    joined = join(parts, exports, copier)
+    cut_unreachable(joined)
+    module = joined.module
     _export_mutable_globals(module)
     module.custom.append((MANIFEST_SECTION, _manifest()))
     return write_module(module)

@@ -15,9 +15,11 @@ from typing import Any
 import pileus_links
 import pileus_preload
 import pileus_report
+import pileus_table
 import wit_world
 
 assert pileus_preload.LOADED
+assert not sys.modules.keys() & set(pileus_table.UNWANTED), "their code is cut out of the VM"
 
 ENTRY_POINTS: list[Any] = []
 """Callables by index; the blob's exports know the index."""
@@ -45,6 +47,13 @@ class Sources:
         code: CodeType = compile(source, file, "exec", dont_inherit=True, optimize=0)
         pileus_report.SOURCES[file] = source
         exec(code, module.__dict__)
+
+
+class NoMore:
+    """The finder of modules after loading: whatever is to be had is there."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        return None
 
 
 class WitWorld(wit_world.WitWorld):  # type: ignore[misc]
@@ -96,7 +105,7 @@ def load(archive: bytes) -> bytes:
     pileus_links.install()
     for name in [description["runtime"], *(name for name, *_ in description["modules"])]:
         __import__(name)
-    sys.meta_path[:] = [BuiltinImporter]
+    sys.meta_path[:] = [NoMore()]
     entry_points: Any = getattr(sys.modules[description["runtime"]], "ENTRY_POINTS", None)
     if not hasattr(entry_points, "items"):
         raise TypeError(f"module {description['runtime']} is not a runtime: it has no table ENTRY_POINTS")
