@@ -12,7 +12,7 @@ ignored, and an argument that does not decode stops the guest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from host_functions.abi import Into, Wire, WireForm, wasm_signature, wire_of
@@ -122,11 +122,12 @@ def _marshalled(function: HostFunction[..., Any]) -> Binding:
     decoders = [_decoder(wire) for wire in wires]
     buffers = tuple(index for index, wire in enumerate(wires) if wire.form == "out")
     encode = _encoder_of(function)
+    if not buffers:
+        return _asking(function, decoders, encode)
 
     def binding(execution: Execution, *raw: int) -> int | None:
         implementation = execution.context.resolve(function)
         memory = execution.memory
-        # An `into` result has one more raw argument, its buffer, for which no parameter stands.
         arguments = [decode(memory, value) for decode, value in zip(decoders, raw, strict=False)]
         result = implementation(*arguments)
         for index in buffers:
@@ -134,6 +135,39 @@ def _marshalled(function: HostFunction[..., Any]) -> Binding:
         return encode(execution, result, raw)
 
     return binding
+
+
+def _asking(function: HostFunction[..., Any], decoders: Sequence[Decoder], encode: Encoder) -> Binding:
+    """The binding of a function whose arguments are those of its import, in their order.
+
+    An `into` result has more raw arguments, its buffer, for which no decoder stands. Nearly all calls take one
+    argument or two, and a block makes tens of thousands: these are spelled out.
+    """
+    if len(decoders) == 1:
+        (only,) = decoders
+
+        def of_one(execution: Execution, *raw: int) -> int | None:
+            implementation = execution.context.resolve(function)
+            return encode(execution, implementation(only(execution.memory, raw[0])), raw)
+
+        return of_one
+    if len(decoders) == 2:
+        first, second = decoders
+
+        def of_two(execution: Execution, *raw: int) -> int | None:
+            implementation = execution.context.resolve(function)
+            memory = execution.memory
+            return encode(execution, implementation(first(memory, raw[0]), second(memory, raw[1])), raw)
+
+        return of_two
+
+    def of_some(execution: Execution, *raw: int) -> int | None:
+        implementation = execution.context.resolve(function)
+        memory = execution.memory
+        arguments = [decode(memory, value) for decode, value in zip(decoders, raw, strict=False)]
+        return encode(execution, implementation(*arguments), raw)
+
+    return of_some
 
 
 def _marshalled_form(form: WireForm[..., Any]) -> Binding:
@@ -147,6 +181,8 @@ def _marshalled_form(form: WireForm[..., Any]) -> Binding:
     own = [entry for entry in decoders if entry[0] not in function.parameters]
     in_state_version = "state_version" in function.parameters and "state_version" not in form.parameters
     encode, select = _encoder_of(form), form.select
+    if select is None and [name for name, _, _ in decoders] == list(function.parameters):
+        return _asking(function, [decode for _, decode, _ in decoders], encode)
 
     def binding(execution: Execution, *raw: int) -> int | None:
         implementation = execution.context.resolve(function)

@@ -1,13 +1,13 @@
 """The guest's memory as host functions see it. Every access is bounds-checked; addresses come from strangers.
 
 Two ways to the same bytes: `StockMemory` uses wasmtime's public interface, `RawMemory` the address at which
-the memory lies in this process, some ten times as fast for the small accesses that host calls make.
+the memory lies in this process, some twenty times as fast for the small accesses that host calls make.
 """
 
 from __future__ import annotations
 
 import ctypes
-from typing import Protocol
+from typing import Final, Protocol
 
 import wasmtime
 
@@ -97,6 +97,11 @@ class StockMemory:
             raise OutOfBounds(address, length, self.size)
 
 
+ADDRESSABLE: Final = 1 << 32
+"""Bytes that a guest can address."""
+_Everything = ctypes.c_char * ADDRESSABLE
+
+
 class RawMemory:
     """At its address in this process. wasmtime reserves 4 GiB for a memory, so it does not move."""
 
@@ -104,7 +109,9 @@ class RawMemory:
         self._memory = memory
         self._store = store
         self.max_pages = max_pages
-        self._base = ctypes.addressof(memory.data_ptr(store).contents)
+        base = ctypes.addressof(memory.data_ptr(store).contents)
+        # Over all that the memory may grow to; what is behind its end is only never asked for.
+        self._bytes = memoryview(_Everything.from_address(base)).cast("B")
         self._size = memory.data_len(store)
 
     @property
@@ -125,15 +132,16 @@ class RawMemory:
         return True
 
     def read(self, address: int, length: int) -> bytes:
-        if not self.holds(address + length):
+        end = address + length
+        if end > self._size and not self.holds(end):
             raise OutOfBounds(address, length, self._size)
-        return ctypes.string_at(self._base + address, length)
+        return self._bytes[address:end].tobytes()
 
     def write(self, address: int, data: bytes | bytearray) -> None:
-        length = len(data)
-        if not self.holds(address + length):
-            raise OutOfBounds(address, length, self._size)
-        ctypes.memmove(self._base + address, bytes(data), length)
+        end = address + len(data)
+        if end > self._size and not self.holds(end):
+            raise OutOfBounds(address, len(data), self._size)
+        self._bytes[address:end] = data
 
     def read_u64(self, address: int) -> int:
         return int.from_bytes(self.read(address, 8), "little")

@@ -78,14 +78,17 @@ callbacks_of = RawCallbacks
 
 def _callback(wanted: FunctionImport, binding: Binding) -> Callable[[Any, Any, Any, int], int]:
     """Arguments and result share the array. Only the low half of a slot holds an ``i32``."""
-    masks = [LOW if name in ("i32", "f32") else -1 for name in wanted.type.params]
-    places = [(SLOT * index, mask) for index, mask in enumerate(masks)]
+    end = SLOT * len(wanted.type.params)
+    narrow = tuple(index for index, kind in enumerate(wanted.type.params) if kind in ("i32", "f32"))
     name = wanted.name
 
     def callback(environment: Any, caller: Any, slots: Any, count: int) -> int:
         execution = current_execution.get()
         try:
-            answer = binding(execution, *[slots[place] & mask for place, mask in places])
+            raw = slots[:end:SLOT]
+            for index in narrow:
+                raw[index] &= LOW
+            answer = binding(execution, *raw)
         except BaseException as error:  # nothing may cross a C frame; the caller re-raises it
             execution.fail(name, error)
             return int(_trap_new(_MESSAGE, len(_MESSAGE)))
