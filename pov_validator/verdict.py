@@ -66,6 +66,8 @@ class AbstainReason(Enum):
     """``RecoveryError::Unavailable`` [polkadot-availability-recovery]: too few validators hand out their chunk."""
     SESSION_INFO_UNAVAILABLE = "SessionInfoUnavailable"
     """The candidate's session is outside the window of sessions whose validators are known."""
+    NOT_ITS_TURN = "NotItsTurn"
+    """Authoring: the slot is another collator's, or there is nothing to build on. Nothing is wrong."""
     HOST_FAILURE = "HostFailure"
     """Out of memory, a failing disk, a fault in the host."""
 

@@ -109,8 +109,8 @@ class Collator:
     ) -> None:
         """``lanes`` are looked at with every sibling, besides those in use; ``fetch_deadline`` in milliseconds,
         for each; ``limits`` and ``query_limits`` are those of this parachain's runtime; ``containers`` is what
-        other collators have found out about its validation function. Raises `ValueError` for two
-        ``message_sources`` of one sibling.
+        other collators have found out about its validation function. Several ``message_sources`` of one sibling, its
+        nodes in order of preference, stand in for each other. Raises `ValueError` for two ``query_sources`` of one.
         """
         self.node = node
         self.relay = relay
@@ -120,6 +120,10 @@ class Collator:
             node, relay, para_id, message_sources, lanes=lanes, fetch_deadline=fetch_deadline, limits=limits
         )
         self.query_sources = {source.para_id: source for source in query_sources}
+        if len(self.query_sources) != len(query_sources):
+            raise ValueError(
+                "two query sources for one sibling: only for messages can nodes stand in for each other"
+            )
         self.query_limits = query_limits
         self.fetch_deadline = fetch_deadline
         self.commit_relay_reads = commit_relay_reads

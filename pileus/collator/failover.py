@@ -1,4 +1,4 @@
-"""Several nodes of one sibling: ask the best first, and the next when it fails.
+"""Several nodes of one sibling: ask the best first, and the next when it fails. A `Collator` does it by itself.
 
 What a node says is proven or worthless, so no vote among them is needed: a node that lags, lies or hangs costs its
 share of the deadline and its place in the order, never a message. In particular "nothing new" needs a proof, too.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pileus.collator.message_source import Fetched, FetchRequest, SiblingMessageSource
+from pileus.collator.message_source import Fetched, FetchRequest, MessageSource
 
 __all__ = ["FailoverSource"]
 
@@ -20,7 +20,7 @@ MAX_SCORE = 16
 class FailoverSource:
     """A `MessageSource` over several."""
 
-    def __init__(self, sources: Sequence[SiblingMessageSource]) -> None:
+    def __init__(self, sources: Sequence[MessageSource]) -> None:
         """``sources``: nodes of one sibling, in order of preference. Raises `ValueError`."""
         siblings = {source.para_id for source in sources}
         if len(siblings) != 1:
@@ -29,7 +29,12 @@ class FailoverSource:
         self.para_id = sources[0].para_id
         self._failures = [0] * len(sources)
 
-    def order(self) -> list[SiblingMessageSource]:
+    @property
+    def latency(self) -> int:
+        """That of the one which is asked first."""
+        return self.order()[0].latency
+
+    def order(self) -> list[MessageSource]:
         """The sources in the order in which they would be asked now."""
         return [self.sources[at] for at in self._order()]
 

@@ -134,6 +134,10 @@ class MessageSource(Protocol):
     @property
     def para_id(self) -> int: ...
 
+    @property
+    def latency(self) -> int:
+        """Milliseconds it takes to answer, on the network's virtual clock."""
+
     def fetch(self, request: FetchRequest, /) -> Fetched:
         """Answer within the request's deadline. Never raises for what a peer does."""
 

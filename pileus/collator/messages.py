@@ -15,6 +15,7 @@ from typing import Any
 from host_functions.contexts import AuthoringContext
 from host_functions.errors import SandboxError
 from host_functions.state_machine.externalities import Externalities
+from pileus.collator.failover import FailoverSource
 from pileus.collator.message_source import Fetched, FetchRequest, MessageSource, SiblingKeys
 from pileus.collator.node import ParachainNode
 from pileus.relay_chain.interface import RelayChainInterface
@@ -61,12 +62,15 @@ class MessageCollector:
         limits: Limits,
     ) -> None:
         """``lanes`` are looked at besides those known to be in use; ``fetch_deadline`` in milliseconds, for each
-        sibling. Raises `ValueError` for two ``sources`` of one sibling.
+        sibling. Of several ``sources`` of one sibling the later ones are asked when the first fail.
         """
-        self.sources = sorted(sources, key=lambda source: source.para_id)
-        siblings = [source.para_id for source in self.sources]
-        if len({*siblings}) != len(siblings):
-            raise ValueError("two message sources for one sibling: its messages would come twice")
+        by_sibling: dict[int, list[MessageSource]] = {}
+        for source in sources:
+            by_sibling.setdefault(source.para_id, []).append(source)
+        self.sources: list[MessageSource] = [
+            of_one[0] if len(of_one) == 1 else FailoverSource(of_one)
+            for _, of_one in sorted(by_sibling.items())
+        ]
         self.node = node
         self.relay = relay
         self.para_id = para_id

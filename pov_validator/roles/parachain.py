@@ -64,7 +64,10 @@ def judge_as_collator(author: Callable[[], Authored | None]) -> Judgement:
         return Judgement(Role.COLLATOR, _verdict_on(error))
     if authored is None:
         return Judgement(
-            Role.COLLATOR, Abstain(AbstainReason.HOST_FAILURE, "it is another collator's turn to author")
+            Role.COLLATOR,
+            Abstain(
+                AbstainReason.NOT_ITS_TURN, "the slot is another collator's, or nothing is there to build on"
+            ),
         )
     return Judgement(
         Role.COLLATOR,

@@ -22,6 +22,7 @@ from host_functions.state_machine.externalities import Externalities
 from host_functions.state_machine.genesis import Storage, build_state
 from pileus.collator import Collator, ParachainNode
 from pileus.collator.message_source import Fetched, FetchRequest, SiblingKeys, SiblingMessageSource
+from pileus.collator.query_source import SiblingQuerySource
 from pileus.network.run import Network
 from pileus.network.topology import Collator as CollatorSpec
 from pileus.network.topology import Parachain, RelayChainSection, RelayNode, Topology
@@ -516,6 +517,7 @@ class Scripted:
 
     para_id: int
     answer: Callable[[FetchRequest], Fetched]
+    latency: int = 0
 
     def fetch(self, request: FetchRequest) -> Fetched:
         return self.answer(request)
@@ -606,12 +608,37 @@ def test_more_siblings_than_a_block_takes() -> None:
     assert missing == [99]
 
 
-def test_one_source_for_each_sibling() -> None:
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_nodes_of_one_sibling_stand_in_for_each_other(order: tuple[int, int]) -> None:
+    """Whichever is asked first: the message comes, and once."""
+    network = Network(TOPOLOGY, seed=2, relay_state="own")
+    sender, _, receiver = network.parachains
+    (before,) = receiver._collators
+    asked: list[FetchRequest] = []
+
+    def hang_up(request: FetchRequest) -> Fetched:
+        asked.append(request)
+        return Fetched(None, "hung up")
+
+    nodes = Scripted(2000, hang_up), SiblingMessageSource(2000, sender.node, LAYOUT_V1)
+    collator = Collator(
+        before.node, before.relay, 2002, before.keypair, message_sources=[nodes[at] for at in order]
+    )
+    receiver._collators = (collator,)
+    sender.submit_message(2002, b"hello")
+    reports = list(network.run(9))
+    consumed = [one.nonce for report in reports for imported in report.imported for one in imported.delivered]
+    assert consumed == [1]
+    # It failed once, if it came first; from then on the other one is asked first.
+    assert len(asked) == (1 if order == (0, 1) else 0)
+
+
+def test_one_query_source_for_each_sibling() -> None:
     network = Network(TOPOLOGY, seed=2, relay_state="own")
     (collator,) = network.parachains[2]._collators
-    sources = [Scripted(2000, lambda asked: Fetched(None)), Scripted(2000, lambda asked: Fetched(None))]
-    with pytest.raises(ValueError, match="two message sources for one sibling"):
-        Collator(collator.node, collator.relay, 2002, collator.keypair, message_sources=sources)
+    sources = [SiblingQuerySource(2000, network.parachains[0].node, LAYOUT_V1) for _ in range(2)]
+    with pytest.raises(ValueError, match="two query sources for one sibling"):
+        Collator(collator.node, collator.relay, 2002, collator.keypair, query_sources=sources)
 
 
 def test_the_request_names_the_head_that_relay_state_has() -> None:

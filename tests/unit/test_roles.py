@@ -315,7 +315,7 @@ class TestCollator:
         assert reason(judge_as_collator(author)) is expected
 
     def test_it_is_not_its_turn(self) -> None:
-        assert reason(judge_as_collator(lambda: None)) is AbstainReason.HOST_FAILURE
+        assert reason(judge_as_collator(lambda: None)) is AbstainReason.NOT_ITS_TURN
 
 
 def block_with(data: dict[str, bytes] | None) -> Block:
