@@ -24,9 +24,12 @@ help:
 	@echo "make docs    build the documentation (warnings are errors)"
 	@echo "make clean   remove .venv and everything that was built"
 
+# Wherever PYTHON is called and not the one of .venv.
+CHECK_PYTHON = if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+  echo "Pileus needs Python 3.11 or newer, and '$(PYTHON)' is none ($$($(PYTHON) -V 2>&1 | head -n 1)). Try: make PYTHON=python3.12 ..." >&2; exit 1; fi
+
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "Pileus needs Python 3.11 or newer, and '$(PYTHON)' is none ($$($(PYTHON) -V 2>&1 | head -n 1)). Try: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(CHECK_PYTHON)
 	@echo "Setting up $(VENV) (once) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
@@ -61,6 +64,7 @@ test-real: $(STAMP) real-chains
 	$(BIN)/python -m pytest -q -n 2 -m real
 
 real-chains:
+	@$(CHECK_PYTHON)
 	@$(PYTHON) tools/real_chains.py
 
 campaign: $(STAMP)

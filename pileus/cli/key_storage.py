@@ -58,7 +58,7 @@ def key_storage(
     With HASHER:HEX arguments, the key of one map entry. Hashers: identity, blake2_128, blake2_128_concat,
     blake2_256, twox_64_concat, twox_128, twox_256.
     """
-    key = twox_128(pallet.encode()) + twox_128(item.encode())
+    key = twox_128(_name(pallet, "PALLET")) + twox_128(_name(item, "ITEM"))
     for at, argument in enumerate(map_keys or [], start=1):
         name, colon, digits = argument.partition(":")
         if not colon or name not in MAP_HASHERS:
@@ -71,3 +71,10 @@ def key_storage(
         print_json({"pallet": pallet, "item": item, "key": key})
     else:
         print(hex_text(key))
+
+
+def _name(text: str, what: str) -> bytes:
+    """The name of a pallet or item as it is hashed. Any has a hash; none that is a slip of the hand is taken."""
+    if text.split() != [text]:
+        raise UnreadableInput(f"{what}: expected a name without spaces, got {shorten(text)!r}")
+    return text.encode()

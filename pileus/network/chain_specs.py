@@ -46,6 +46,9 @@ def _find(name: str, directory: Path, where: str) -> Path:
     for folder in folders:
         if (folder / f"{name}.json").is_file():
             return folder / f"{name}.json"
+    known = sorted(path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.json"))
+    searched = f"{chosen} (PILEUS_REAL_CHAINS)" if chosen else f"{FETCHED} of {here} or of a folder above it"
     raise TopologyError(
-        f"{where}: there is no chain spec {name!r} in {chosen or FETCHED}: fetch it with 'make real-chains'"
+        f"{where}: there is no chain spec {name!r} in {searched}, which has {', '.join(known) or 'none'}: "
+        "'make real-chains' in a checkout of Pileus fetches those of the examples; a path names any other"
     )

@@ -402,6 +402,9 @@ def test_key_storage(pileus: Pileus) -> None:
     assert entry.startswith(f"{prefix}0102")
     assert entry.endswith("00000000\n")
     unreadable(pileus("key", "storage", "System", "Account", "md5:00"), "map key 1", "md5:00")
+    for slip in ("", "Sys tem", "System ", "\n"):
+        unreadable(pileus("key", "storage", slip, "Account"), "PALLET", "a name without spaces")
+        unreadable(pileus("key", "storage", "System", slip), "ITEM", "a name without spaces")
     unreadable(pileus("key", "storage", "System", "Account", "identity:0"), "map key 1", "odd")
 
 

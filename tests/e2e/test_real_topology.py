@@ -177,11 +177,16 @@ def test_chain_specs_that_are_not_there_or_no_use(
 ) -> None:
     monkeypatch.delenv("PILEUS_REAL_CHAINS", raising=False)
     assert refused(text(relay="rococo_v2_1"), tmp_path) == (
-        "$.relaychain.chain: there is no chain spec 'rococo_v2_1' in .cache/real-chains: "
-        "fetch it with 'make real-chains'"
+        "$.relaychain.chain: there is no chain spec 'rococo_v2_1' in .cache/real-chains of "
+        f"{tmp_path.resolve()} or of a folder above it, which has none: "
+        "'make real-chains' in a checkout of Pileus fetches those of the examples; a path names any other"
     )
     monkeypatch.setenv("PILEUS_REAL_CHAINS", str(tmp_path))
-    assert f"in {tmp_path}: fetch it" in refused(text(para="asset_hub"), tmp_path)
+    for name in ("moon", "mars"):
+        (tmp_path / f"{name}.json").write_text("{}")
+    assert f"in {tmp_path} (PILEUS_REAL_CHAINS), which has mars, moon: 'make real-chains'" in refused(
+        text(para="asset_hub"), tmp_path
+    )
     for content, reason in (
         (b"{}", "neither $.genesis nor $.top"),
         (b"\0asm\1\0\0\0", "expected a raw chain spec, found a runtime blob"),
@@ -242,4 +247,4 @@ def test_the_example_needs_make_real_chains_and_says_so(
     assert main(["run", str(repository / "examples" / "real_relay.toml")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "fetch it with 'make real-chains'" in error
+    assert "'make real-chains' in a checkout of Pileus fetches those of the examples" in error
