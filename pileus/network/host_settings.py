@@ -62,6 +62,10 @@ class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     async_backing_params: AsyncBackingSettings = AsyncBackingSettings()
     max_pov_size: BlobSize | None = None
     max_downward_message_size: U32 | None = None
+    pvf_voting_ttl: Annotated[int, Meta(ge=1, le=2**32 - 1)] | None = None
+    """Sessions in which new code is accepted, or is rejected."""
+    minimum_validation_upgrade_delay: Annotated[int, Meta(ge=1, le=2**32 - 1)] | None = None
+    """From the acceptance of new code to the go-ahead, at least."""
 
 
 class ConfigurationPallet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,10 +92,19 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
     runtime_genesis: RuntimeGenesis = RuntimeGenesis()
 
 
+_NOT_ABRIDGED = (
+    "max_pov_size",
+    "max_downward_message_size",
+    "pvf_voting_ttl",
+    "minimum_validation_upgrade_delay",
+)
+"""Settings that parachains do not read: the model has them beside its state."""
+
+
 def configured(config: RelayChainConfig, settings: HostSettings) -> RelayChainConfig:
     """`config` with what `settings` give instead."""
     given = _given(settings)
-    own = {name: given.pop(name) for name in ("max_pov_size", "max_downward_message_size") if name in given}
+    own = {name: given.pop(name) for name in _NOT_ABRIDGED if name in given}
     given["async_backing_params"] = replace(
         config.host.async_backing_params, **_given(settings.async_backing_params)
     )

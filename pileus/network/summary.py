@@ -53,9 +53,11 @@ def summary_of(network: Network) -> dict[str, Any]:
                 "spec_version": upgrade.version.spec_version,
                 "brought": upgrade.brought,
                 "announced": upgrade.announced,
+                "accepted": upgrade.accepted,
                 "go_ahead": upgrade.go_ahead,
                 "applied": upgrade.applied,
                 "refused": upgrade.refused,
+                "aborted": upgrade.aborted,
             }
             for upgrade in network.upgrades
         ],

@@ -202,18 +202,25 @@ def summary_tables(summary: Mapping[str, Any]) -> Iterator[Table]:
 def _upgrade_table(upgrades: Sequence[Mapping[str, Any]]) -> Table:
     """What became of the new versions, in relay blocks."""
     table = Table(title="Upgrades", title_justify="left")
-    for heading in ("para", "version", "brought at", "announced", "go-ahead"):
+    for heading in ("para", "version", "brought at", "announced", "accepted", "go-ahead"):
         table.add_column(heading, justify="right")
     table.add_column("applied")
     for upgrade in upgrades:
-        steps = (upgrade["announced"], upgrade["go_ahead"], upgrade["applied"])
-        announced, go_ahead, applied = ("" if at is None else f"#{at}" for at in steps)
+        keys = ("announced", "accepted", "go_ahead", "applied")
+        announced, accepted, go_ahead, applied = (
+            "" if upgrade[key] is None else f"#{upgrade[key]}" for key in keys
+        )
+        if upgrade["refused"] is not None:
+            applied = f"refused: {upgrade['refused']}"
+        elif upgrade["aborted"] is not None:
+            applied = f"aborted at #{upgrade['aborted']}"
         table.add_row(
             str(upgrade["parachain"]),
             str(upgrade["spec_version"]),
             f"#{upgrade['at']}" if upgrade["brought"] else f"#{upgrade['at']}, not reached",
             announced,
+            accepted,
             go_ahead,
-            applied if upgrade["refused"] is None else Text(f"refused: {upgrade['refused']}"),
+            Text(applied),
         )
     return table

@@ -1,8 +1,8 @@
 """The upgrades of a topology: new versions of runtimes, checked before the run, and what becomes of them.
 
 Each goes the way of [polkadot-paras] and Cumulus: authorized and brought on the parachain, announced by a candidate,
-the relay chain's go-ahead after its delay, applied. What is told of it here is what relay state says, except for a
-refusal, which is an extrinsic of the parachain that failed.
+voted on by the relay chain's validators, let through after a delay, applied. What is told of it here is what relay
+state says, except for a refusal, which is an extrinsic of the parachain that failed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class UpgradeStep:
     para_name: str
     code_hash: bytes
     kind: str
-    """``announced``, ``go-ahead``, ``applied`` or ``refused``."""
+    """``announced``, ``accepted``, ``go-ahead``, ``applied``, or ``refused``, ``aborted``."""
     text: str
     """For people."""
 
@@ -61,6 +61,10 @@ class PlannedUpgrade:
         self.version: RuntimeVersion = module.RUNTIME.version
         self.announced: int | None = None
         """Relay block that included the candidate with the code."""
+        self.accepted: int | None = None
+        """Relay block in which its validators' votes were enough."""
+        self.aborted: int | None = None
+        """Relay block in which it was voted down, or had been voted on for too long."""
         self.go_ahead: int | None = None
         """Relay block that let it be applied."""
         self.applied: int | None = None
@@ -82,19 +86,26 @@ class PlannedUpgrade:
 
     def note_block(self, number: int, read: Callable[[bytes], bytes | None]) -> UpgradeStep | None:
         """What relay block ``number`` did with it; ``read`` is that block's state. Once a step."""
-        if not self._calls or self.applied is not None:
+        if not self._calls or self.applied is not None or self.aborted is not None:
             return None
         para_id = self.para.para_id
+        scheduled = read(future_code_hash(para_id)) == self.code_hash
         if self.announced is None:
-            if read(future_code_hash(para_id)) != self.code_hash:
+            if not scheduled:
                 return None
             self.announced = number
             self._old = self.para.node.version_at(self.para.node.best_hash)
-            due = u32.decode(read(future_code_upgrades(para_id)) or b"")
-            return self._step("announced", f"announced: {self._versions()}, go-ahead due at relay #{due}")
+            return self._step("announced", f"announced: {self._versions()}, to be compiled and voted on")
         if read(relay_keys.current_code_hash(para_id)) == self.code_hash:
             self.applied = number
             return self._step("applied", f"applied: {self._versions()}, from the next block on")
+        if not scheduled:
+            self.aborted = number
+            return self._step("aborted", "aborted: not accepted by the relay chain's validators")
+        due = read(future_code_upgrades(para_id))
+        if self.accepted is None and due is not None:
+            self.accepted = number
+            return self._step("accepted", f"accepted, go-ahead due at relay #{u32.decode(due)}")
         signal = read(relay_keys.upgrade_go_ahead_signal(para_id))
         if self.go_ahead is None and signal == upgrade_go_ahead.encode(UpgradeGoAhead.GO_AHEAD):
             self.go_ahead = number

@@ -2,7 +2,7 @@
 
 Follows [sp-runtime] for the header and [sp-consensus-babe] for its digest items, with secondary slots only: the
 validator ``slot % validators`` authors, no VRF. The body is the model's own: each backed candidate, as
-``BackedCandidate`` bytes, is one opaque extrinsic.
+``BackedCandidate`` bytes, is one opaque extrinsic, and so is each vote on new validation code.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pileus.relay_chain.pvf_checks import SignedPvfCheck
 from pileus.relay_chain.statements import BackedCandidate
 from runtime.primitives.digest import BABE, PreRuntime, Seal
 from runtime.primitives.header import EMPTY_HASH, Header
@@ -52,6 +53,8 @@ class RelayBlock:
     """Candidates that became available in this block, so that ``Paras::Heads`` has their heads."""
     pending: tuple[CommittedCandidateReceipt, ...]
     """Candidates pending availability after this block; at most one per para."""
+    pvf_checks: tuple[SignedPvfCheck, ...] = ()
+    """Votes on new validation code."""
 
     @property
     def number(self) -> int:
@@ -73,9 +76,11 @@ class RelayBlock:
         return None
 
 
-def extrinsics_of(backed: Sequence[BackedCandidate]) -> tuple[bytes, ...]:
+def extrinsics_of(
+    backed: Sequence[BackedCandidate], pvf_checks: Sequence[SignedPvfCheck] = ()
+) -> tuple[bytes, ...]:
     """The body of a block, each extrinsic with its length prefix."""
-    return tuple(byte_vec.encode(candidate.encode()) for candidate in backed)
+    return tuple(byte_vec.encode(extrinsic.encode()) for extrinsic in (*backed, *pvf_checks))
 
 
 def extrinsics_root(extrinsics: Sequence[bytes]) -> bytes:

@@ -37,12 +37,14 @@ from pileus.relay_chain.inclusion import (
 from pileus.relay_chain.interface import Collation
 from pileus.relay_chain.lifecycle import CandidateHistory, CandidateLifecycle
 from pileus.relay_chain.node import RelayNode
+from pileus.relay_chain.prechecking import gather_pvf_checks
+from pileus.relay_chain.pvf_checks import SignedPvfCheck, check_statement
 from pileus.relay_chain.sessions import SessionInfo, Sessions
 from pileus.relay_chain.state import StateDatabase
 from pileus.relay_chain.statements import BackedCandidate, SigningContext
 from pileus.relay_chain.storage import HrmpChannel, RelayState, RelayStateBuilder
 from pileus.relay_chain.tree import BlockTree, NotViable, UnknownRelayBlock
-from pileus.relay_chain.upgrades import code_by_hash, process_scheduled_upgrade_changes
+from pileus.relay_chain.upgrades import CodeUpgrades, code_by_hash
 from pov_validator.roles import RelayParentFacts
 from runtime.primitives.parachain import CommittedCandidateReceipt
 from runtime.primitives.scale import byte_vec
@@ -101,6 +103,7 @@ class RelayChain:
         self.finality_stalled = False
         self._downward: list[tuple[int, bytes]] = []
         self._channels: list[tuple[int, int, HrmpChannel]] = []
+        self._pvf_checks: list[SignedPvfCheck] = []
         entries = genesis_entries(config, [validator.keypair.public_key for validator in validators], paras)
         header = genesis_header(database.commit(database.layout.empty_root, entries))
         self.tree = BlockTree(RelayBlock(header, header.hash(), config.genesis_slot, (), (), ()))
@@ -268,6 +271,16 @@ class RelayChain:
         limits = HrmpChannel(max_capacity, max_total_size, max_message_size, 0, 0, None, 0, 0)
         self._channels.append((sender, recipient, limits))
 
+    def submit_pvf_check(self, signed: SignedPvfCheck) -> None:
+        """Let a vote on new validation code stand in the next block, instead of what the validator itself thinks.
+
+        Raises `PvfCheckRefused` for one that does not count on the best block.
+        """
+        session = self.session_of(self.best)
+        keys = [validator.keypair.public_key for validator in session.validators]
+        check_statement(self.state(self.best), signed, session.index, keys)
+        self._pvf_checks.append(signed)
+
     def build_block(
         self,
         candidates: Sequence[BackedCandidate] = (),
@@ -291,12 +304,17 @@ class RelayChain:
         if not self.has_state(parent_block):
             raise StateUnavailable(parent_block.state_root)
         state = RelayStateBuilder(self.database, parent_block.state_root)
-        self._initialize(state, parent_block, slot)
+        session = self.sessions.info(self.config.epoch_at(slot))
+        upgrades = CodeUpgrades(state, self.config, parent_block.number + 1, session)
+        self._initialize(state, parent_block, slot, upgrades)
+        votes = gather_pvf_checks(state, session, self._pvf_checks)
+        self._pvf_checks.clear()
         included, waiting = self.lifecycle.settle_pending(parent_block)
         for candidate in included:
             relay_parent = self.block(candidate.descriptor.relay_parent)
-            enact_candidate(candidate, relay_parent, state, parent_block.number + 1)
+            enact_candidate(candidate, relay_parent, state, parent_block.number + 1, upgrades)
         backed, refused = self._choose(candidates, state, parent_block, waiting)
+        pvf_checks = upgrades.include_pvf_check_statements(votes)
         for para_id, message in self._downward:
             state.queue_downward_message(para_id, message, sent_at=parent_block.number + 1)
         self._downward.clear()
@@ -304,13 +322,13 @@ class RelayChain:
             state.open_hrmp_channel(sender, recipient, limits)
         self._channels.clear()
 
-        authors = self.sessions.info(self.config.epoch_at(slot)).validators
+        authors = session.validators
         author = slot % len(authors)
         root = self.database.commit(parent_block.state_root, state.changes)
-        header = unsealed_header(parent_block, slot, author, root, extrinsics_of(backed))
+        header = unsealed_header(parent_block, slot, author, root, extrinsics_of(backed, pvf_checks))
         header = sealed(header, authors[author].keypair.sign(header.hash()))
         pending = (*waiting, *(candidate.candidate for candidate in backed))
-        block = RelayBlock(header, header.hash(), slot, backed, included, pending)
+        block = RelayBlock(header, header.hash(), slot, backed, included, pending, pvf_checks)
         if self.tree.insert(block):
             self._import(block)
         self.database.release(root)
@@ -390,8 +408,10 @@ class RelayChain:
                 f"{paras} paras need as many validators, and at least 2, there are {len(validators)}"
             )
 
-    def _initialize(self, state: RelayStateBuilder, parent: RelayBlock, slot: int) -> None:
-        process_scheduled_upgrade_changes(state, parent.number + 1)
+    def _initialize(
+        self, state: RelayStateBuilder, parent: RelayBlock, slot: int, upgrades: CodeUpgrades
+    ) -> None:
+        upgrades.process_scheduled_upgrade_changes()
         state.set_current_slot(slot)
         epoch = self.config.epoch_at(slot)
         if epoch != self.config.epoch_at(parent.slot):
@@ -401,6 +421,7 @@ class RelayChain:
                 for index in (epoch, epoch + 1)
             ]
             state.update(authority_entries(*keys))
+            upgrades.groom_ongoing_pvf_votes()
 
     def _allowed_relay_parents(self, parent: RelayBlock, state: RelayState) -> dict[bytes, RelayBlock]:
         """The blocks on which candidates of a block on `parent` may be built.

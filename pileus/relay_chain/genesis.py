@@ -51,6 +51,11 @@ class RelayChainConfig:
     host: AbridgedHostConfiguration = field(default_factory=host_configuration)
     max_pov_size: int = 10 * 1024 * 1024
     """Bytes of an encoded PoV. In the host configuration of a real chain, beyond its abridged prefix."""
+    pvf_voting_ttl: int = 2
+    """Sessions in which new code is accepted, or is rejected."""
+    minimum_validation_upgrade_delay: int = 2
+    """Blocks from the acceptance of new code to its use, at least: the delay counts from its inclusion. Polkadot has
+    20."""
     max_downward_message_size: int = 51_200
     """Bytes of a message from the relay chain."""
     genesis_slot: int = 280_000_000

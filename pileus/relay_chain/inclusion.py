@@ -19,7 +19,7 @@ from pileus.relay_chain.acceptance import Criterion, check_outputs
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.genesis import RelayChainConfig
 from pileus.relay_chain.storage import RelayState, RelayStateBuilder
-from pileus.relay_chain.upgrades import apply_code_upgrade, schedule_code_upgrade
+from pileus.relay_chain.upgrades import CodeUpgrades
 from pov_validator.ump_signals import DEFAULT_CLAIM_QUEUE_OFFSET, UMPSignalsError, check_ump_signals
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import (
@@ -145,15 +145,19 @@ def check_candidate(
 
 
 def enact_candidate(
-    candidate: CommittedCandidateReceipt, relay_parent: RelayBlock, state: RelayStateBuilder, number: int
+    candidate: CommittedCandidateReceipt,
+    relay_parent: RelayBlock,
+    state: RelayStateBuilder,
+    number: int,
+    upgrades: CodeUpgrades,
 ) -> None:
     """The candidate became available in block `number`: its head is the para's from now on, its messages count."""
     para_id = candidate.descriptor.para_id
     outputs = candidate.commitments
     if outputs.new_validation_code is not None:
-        schedule_code_upgrade(state, para_id, outputs.new_validation_code, number)
+        upgrades.schedule_code_upgrade(para_id, outputs.new_validation_code)
     state.prune_downward_messages(para_id, outputs.processed_downward_messages)
     state.prune_hrmp_messages(para_id, outputs.hrmp_watermark)
     state.queue_hrmp_messages(para_id, outputs.horizontal_messages, number)
     state.note_new_head(para_id, outputs.head_data, relay_parent.number)
-    apply_code_upgrade(state, para_id, relay_parent.number, number)
+    upgrades.note_new_head(para_id, relay_parent.number)

@@ -36,25 +36,27 @@ from pileus.relay_chain.acceptance import Criterion, check_outputs
 from pileus.relay_chain.backing import BackingOutcome
 from pileus.relay_chain.genesis import host_configuration
 from pileus.relay_chain.interface import Collation
+from pileus.relay_chain.prechecking import sign_pvf_check
+from pileus.relay_chain.pvf_checks import pvfs_require_precheck
 from pileus.relay_chain.real.codes import ValidationCodes
 from pileus.relay_chain.storage import RelayStateBuilder
-from pileus.relay_chain.upgrades import (
-    apply_code_upgrade,
-    past_code_hash,
-    process_scheduled_upgrade_changes,
-    schedule_code_upgrade,
-)
+from pileus.relay_chain.upgrades import CodeUpgrades, code_by_hash, future_code_hash, past_code_hash
 from pileus.testing.guests import storage_echo
 from pov_validator import Abstain
 from pov_validator.pvf import PvfRuntime, shared_host
 from pov_validator.verdict import AbstainReason
 from runtime.chains import demo
-from runtime.pallets.parachain_system.pallet import ValidationFunctionApplied, ValidationFunctionStored
+from runtime.pallets.parachain_system.pallet import (
+    ValidationFunctionApplied,
+    ValidationFunctionDiscarded,
+    ValidationFunctionStored,
+)
 from runtime.pallets.system import CodeUpdated, ExtrinsicFailed, LastRuntimeUpgradeInfo
 from runtime.primitives import relay_keys
 from runtime.primitives.compressed_blob import BlobKind
 from runtime.primitives.digest import RuntimeEnvironmentUpdated
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.parachain import UpgradeGoAhead
 from runtime.support.dispatch import TokenError
 
 PARA = 2000
@@ -236,9 +238,11 @@ def test_code_that_nobody_here_has(second: str) -> None:
     """A node cannot import the block that applies it, and says which code it lacks; validators who lack it abstain."""
     old, new = NativeRuntime("runtime.chains.demo"), NativeRuntime(second)
     world = World(old, carried=False)
+    world.para.codes[new.code_hash] = new
     world.step(authorize(new.code), apply(new.code))
     for _ in range(DELAY):
         world.chain.build_block()
+    del world.para.codes[new.code_hash]  # they voted for it, and have lost it since
     collation, outcome = world.offer()
     assert outcome.backed is not None  # the old code applied it
     world.chain.build_block([outcome.backed])
@@ -289,22 +293,113 @@ def test_a_candidate_with_code_before_its_time_is_refused() -> None:
         )
         return None if violation is None else violation.criterion
 
+    def block(number: int) -> CodeUpgrades:
+        return CodeUpgrades(state, world.chain.config, number, world.chain.session_of(world.chain.best))
+
+    def accept(code: bytes, number: int) -> None:
+        session = world.chain.session_of(world.chain.best)
+        for index, validator in enumerate(session.validators):
+            vote = sign_pvf_check(validator, session, index, blake2_256(code), accept=True)
+            block(number).include_pvf_check_statement(vote)
+
     assert refusal(b"new code 1") is None
-    schedule_code_upgrade(state, PARA, b"new code 1", 10)
+    block(10).schedule_code_upgrade(PARA, b"new code 1")
     assert refusal(b"new code 2") is Criterion.PREMATURE_CODE_UPGRADE
-    process_scheduled_upgrade_changes(state, 10 + DELAY)
-    apply_code_upgrade(state, PARA, 10 + DELAY - 1, 10 + DELAY)
+    accept(b"new code 1", 11)
+    block(10 + DELAY).process_scheduled_upgrade_changes()
+    block(10 + DELAY).note_new_head(PARA, 10 + DELAY - 1)
     assert state.code_hash(PARA) == world.code_hash()  # the relay parent is too old to have seen the signal
-    apply_code_upgrade(state, PARA, 10 + DELAY, 11 + DELAY)
+    block(11 + DELAY).note_new_head(PARA, 10 + DELAY)
     assert state.code_hash(PARA) == blake2_256(b"new code 1")
-    process_scheduled_upgrade_changes(state, 10 + COOLDOWN - 1)
+    block(10 + COOLDOWN - 1).process_scheduled_upgrade_changes()
     assert refusal(b"new code 2") is Criterion.PREMATURE_CODE_UPGRADE
-    process_scheduled_upgrade_changes(state, 10 + COOLDOWN)
+    block(10 + COOLDOWN).process_scheduled_upgrade_changes()
     assert refusal(b"new code 2") is None
     # What is no upgrade at all is passed over in silence, as upstream.
     for code in (b"8 bytes!", b"new code 1"):
-        schedule_code_upgrade(state, PARA, code, 30)
+        block(30).schedule_code_upgrade(PARA, code)
         assert refusal(b"new code 2") is None
+
+
+JUNK = b"\0asm\1\0\0\0 and nothing that Wasm would have"
+
+
+def announce(world: World, code: bytes) -> None:
+    """With the votes open: it was included in the best block."""
+    unchecked = demo.system.call_of(demo.system.authorize_upgrade_without_checks, blake2_256(code))
+    _, events = world.step(unchecked.encode(), apply(code))
+    assert [event for event in events if isinstance(event, ValidationFunctionStored)]
+    assert pvfs_require_precheck(world.chain.state(world.chain.best)) == (blake2_256(code),)
+
+
+def signal(world: World) -> UpgradeGoAhead | None:
+    value = world.at_relay(relay_keys.upgrade_go_ahead_signal(PARA))
+    return None if value is None else UpgradeGoAhead(value[0])
+
+
+def test_code_that_does_not_compile_is_voted_down() -> None:
+    """Whoever announced it goes on as before, and may announce better code after the cooldown."""
+    world = World(NativeRuntime("runtime.chains.demo"), carried=False)
+    announce(world, JUNK)
+    voted = world.chain.build_block().block
+    # Of three validators all must accept, so one vote decides, and nothing is left for the others to decide.
+    assert [vote.statement.accept for vote in voted.pvf_checks] == [False]
+    assert signal(world) is UpgradeGoAhead.ABORT
+    for key in (future_code_hash(PARA), code_by_hash(blake2_256(JUNK))):
+        assert world.at_relay(key) is None
+    _, events = world.step()
+    assert [event for event in events if isinstance(event, ValidationFunctionDiscarded)]
+    assert signal(world) is None
+    for _ in range(COOLDOWN):
+        world.chain.build_block()
+    announce(world, storage_echo(CallingStyle.RFC145))
+    assert all(vote.statement.accept for vote in world.chain.build_block().block.pvf_checks)
+    assert signal(world) is None
+
+
+def test_an_abort_that_the_parachain_never_sees() -> None:
+    """A candidate that was pending when the vote ended takes the signal away, as on Polkadot, and the code that nobody
+    wants stays in the way of the next."""
+    world = World(NativeRuntime("runtime.chains.demo"), carried=False)
+    announce(world, JUNK)
+    world.step()
+    assert signal(world) is None
+    for _ in range(COOLDOWN):
+        world.chain.build_block()
+    code = storage_echo(CallingStyle.RFC145)
+    unchecked = demo.system.call_of(demo.system.authorize_upgrade_without_checks, blake2_256(code))
+    _, events = world.step(unchecked.encode(), apply(code))
+    overlapping = demo.parachain_system.fail(demo.parachain_system.Error.OverlappingUpgrades)
+    assert failures(events) == [overlapping.encode()]
+
+
+def test_code_that_no_validator_has_is_dropped_in_time(second: str) -> None:
+    """Who does not have it does not vote. It is there for two sessions, and an upgrade for as long."""
+    new = NativeRuntime(second)
+    world = World(NativeRuntime("runtime.chains.demo"), carried=False)
+    world.step(authorize(new.code), apply(new.code))
+    begun = world.chain.session_of(world.chain.best).index
+    while signal(world) is None:
+        assert world.at_relay(future_code_hash(PARA)) == new.code_hash
+        assert world.chain.build_block().block.pvf_checks == ()
+        assert world.chain.session_of(world.chain.best).index <= begun + 2
+    assert signal(world) is UpgradeGoAhead.ABORT
+    assert world.chain.session_of(world.chain.best).index == begun + world.chain.config.pvf_voting_ttl
+
+
+@pytest.mark.parametrize("liars, aborted", [(0, False), (1, True)])
+def test_a_vote_against_sound_code(liars: int, aborted: bool) -> None:
+    """Of three validators all must agree: there is no dishonest one in three."""
+    world = World(NativeRuntime("runtime.chains.demo"), carried=False)
+    code = storage_echo(CallingStyle.RFC145)
+    announce(world, code)
+    session = world.chain.session_of(world.chain.best)
+    for index, validator in enumerate(session.validators[:liars]):
+        lie = sign_pvf_check(validator, session, index, blake2_256(code), accept=False)
+        world.chain.submit_pvf_check(lie)
+    world.chain.build_block()
+    assert (signal(world) is UpgradeGoAhead.ABORT) is aborted
+    assert (world.at_relay(future_code_hash(PARA)) is None) is aborted
 
 
 def frozen(name: str, directory: Path) -> WasmRuntime:

@@ -66,9 +66,15 @@ def steps(reports: list[Any]) -> list[tuple[int, int, str]]:
 def test_the_example(example: str) -> None:
     run = network(example)
     reports = list(run.run(22))
-    assert steps(reports) == [(7, 2000, "announced"), (11, 2000, "go-ahead"), (13, 2000, "applied")]
+    assert steps(reports) == [
+        (7, 2000, "announced"),
+        (8, 2000, "accepted"),
+        (11, 2000, "go-ahead"),
+        (13, 2000, "applied"),
+    ]
     assert [step.text for report in reports for step in report.upgrades] == [
-        "announced: pileus-demo 1 → 2, go-ahead due at relay #11",
+        "announced: pileus-demo 1 → 2, to be compiled and voted on",
+        "accepted, go-ahead due at relay #11",
         "has the relay chain's go-ahead",
         "applied: pileus-demo 1 → 2, from the next block on",
     ]
@@ -91,7 +97,8 @@ def test_the_example(example: str) -> None:
     summary = summary_of(run)
     assert [para["version"]["spec_version"] for para in summary["parachains"]] == [1, 2]
     (told,) = summary["upgrades"]
-    assert (told["announced"], told["go_ahead"], told["applied"], told["refused"]) == (7, 11, 13, None)
+    assert [told[key] for key in ("announced", "accepted", "go_ahead", "applied")] == [7, 8, 11, 13]
+    assert told["refused"] is told["aborted"] is None
     assert told["code_hash"] == summary["parachains"][1]["code_hash"] != summary["parachains"][0]["code_hash"]
 
 
@@ -129,10 +136,12 @@ def test_two_upgrades_in_sequence_and_one_too_early(example: str, version: Calla
     reports = list(run.run(27))
     assert steps(reports) == [
         (7, 2000, "announced"),
+        (8, 2000, "accepted"),
         (11, 2000, "go-ahead"),
         (13, 2000, "applied"),
         (15, 2000, "refused"),
         (17, 2000, "announced"),
+        (18, 2000, "accepted"),
         (21, 2000, "go-ahead"),
         (23, 2000, "applied"),
     ]
@@ -166,7 +175,8 @@ def test_the_record_names_the_runtime_of_each_candidate(
     assert (result.status, result.err) == (0, "")
     for line in (
         "  upgrade   upgraded  code 0x",
-        "announced: pileus-demo 1 → 2, go-ahead due at relay #11",
+        "announced: pileus-demo 1 → 2, to be compiled and voted on",
+        "accepted, go-ahead due at relay #11",
         "has the relay chain's go-ahead",
         "applied: pileus-demo 1 → 2, from the next block on",
     ):
@@ -191,7 +201,7 @@ def test_the_record_names_the_runtime_of_each_candidate(
         for path in sorted((record / "relay" / "blocks").iterdir())
         for step in json.loads(path.read_bytes()).get("upgrades", ())
     ]
-    assert [step["step"] for step in told] == ["announced", "go-ahead", "applied"]
+    assert [step["step"] for step in told] == ["announced", "accepted", "go-ahead", "applied"]
 
     again = tmp_path / "again"
     text = example.read_text(encoding="utf-8")
