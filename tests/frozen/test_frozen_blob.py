@@ -118,6 +118,23 @@ def test_nothing_of_the_machine_is_in_the_blob(trouble_blob: FrozenBlob) -> None
         assert text.encode() not in trouble_blob.code
 
 
+def test_what_was_freed_at_import_is_not_in_the_blob(
+    tmp_path: Path, python_vm: bytes, compiled: CompileCache
+) -> None:
+    """Sizes of every kind, also more than the memory had; and something that is kept, to see that it could be found."""
+    (tmp_path / "messy.py").write_text(
+        "def made(what, count): return what.swapcase() * count\n"
+        "junk = [made('GARbage', count) for count in range(1, 200)] + [made('GARbage', 10**6)]\n"
+        "KEPT = made('TREasure', 3)\n"
+        "del junk\n"
+        "ENTRY_POINTS = {'kept': lambda _: KEPT.encode()}\n"
+    )
+    blob = freeze("messy", paths=[tmp_path], vm=python_vm, cache=compiled)
+    assert b"treASURE" * 3 in blob.code
+    assert b"garBAGE" not in blob.code
+    assert WasmRuntime(blob.code, cache=compiled).call("kept", b"", ValidationContext()) == b"treASURE" * 3
+
+
 @pytest.mark.parametrize(
     "source, reason",
     [

@@ -7,7 +7,7 @@ import wasmtime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host_functions.executor.frozen.build.instructions import COPY_AND_FILL, Renumbering, rewrite_body
+from host_functions.executor.frozen.build.instructions import STAND_INS, Renumbering, rewrite_body
 from host_functions.executor.frozen.build.join import Part, join
 from host_functions.executor.frozen.module import (
     Kind,
@@ -22,7 +22,7 @@ from host_functions.executor.wasm.cache import compile_module
 from host_functions.executor.wasm.engine import EngineConfig
 from host_functions.executor.wasm.errors import InvalidCode
 
-COPIER = read_module(bytes(wasmtime.wat2wasm(COPY_AND_FILL)))
+COPIER = read_module(bytes(wasmtime.wat2wasm(STAND_INS)))
 
 STATE = """(module
   (memory (export "memory") 1)
@@ -151,7 +151,7 @@ def test_instructions_that_could_tell_the_difference_are_refused(body: str, inst
     )
     start = bytes(code).rindex(bytes.fromhex(instruction))
     with pytest.raises(InvalidCode, match="which no Polkadot validator takes"):
-        rewrite_body(b"\0" + bytes(code)[start:], Renumbering([0], [0], [0], [0], 0, 0))
+        rewrite_body(b"\0" + bytes(code)[start:], Renumbering([0], [0], [0], [0], 0, 0, None))
 
 
 def test_sections_that_are_not_handled_are_refused() -> None:
@@ -190,9 +190,9 @@ def copier() -> tuple[wasmtime.Store, wasmtime.Memory, wasmtime.Func, wasmtime.F
     """The functions that stand for ``memory.copy`` and ``memory.fill``, over a memory of their own."""
     store = wasmtime.Store()
     memory = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(1, 1)))
-    module = compile_module(EngineConfig(), bytes(wasmtime.wat2wasm(COPY_AND_FILL)))
+    module = compile_module(EngineConfig(), bytes(wasmtime.wat2wasm(STAND_INS)))
     assert module is not None
-    instance = wasmtime.Instance(store, wasmtime.Module(store.engine, COPY_AND_FILL), [memory])
+    instance = wasmtime.Instance(store, wasmtime.Module(store.engine, STAND_INS), [memory])
     copy, fill = (instance.exports(store)[name] for name in ("copy", "fill"))
     assert isinstance(copy, wasmtime.Func)
     assert isinstance(fill, wasmtime.Func)
@@ -251,5 +251,5 @@ def test_bulk_memory_becomes_calls() -> None:
 def test_long_forms_of_numbers_are_understood() -> None:
     """Object files pad numbers to five bytes; so do bodies that a linker has not touched."""
     padded = b"\0\x10\x83\x80\x80\x80\x00\x0b"
-    assert rewrite_body(padded, Renumbering([], [9, 9, 9, 5], [], [], 0, 0)) == b"\0\x10\x05\x0b"
+    assert rewrite_body(padded, Renumbering([], [9, 9, 9, 5], [], [], 0, 0, None)) == b"\0\x10\x05\x0b"
     assert Kind(Reader(b"\x02", 0, 1).byte()) is Kind.MEMORY

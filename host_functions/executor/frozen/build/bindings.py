@@ -10,6 +10,8 @@ interface this makes
 * a row of a table for `host_functions.executor.frozen.guest.links`, which turns values into those shapes.
 
 The adapter also makes the entry points: ``enter`` fetches the argument, calls the guest and packs the result.
+``load`` does too, and afterwards writes zeros over the stack and over all memory that is free, where compiling and
+importing have left their garbage: the memory becomes part of the blob, and zeros take no room in it.
 """
 
 from __future__ import annotations
@@ -111,6 +113,13 @@ def adapter_text() -> str:
   (import "vm" "memory" (memory 1))
   (import "vm" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))
   (import "vm" "copy" (func $copy (param i32 i32 i32)))
+  (import "vm" "fill" (func $fill (param i32 i32 i32)))
+  (import "vm" "malloc" (func $malloc (param i32) (result i32)))
+  (import "vm" "malloc_usable_size" (func $usable (param i32) (result i32)))
+  (import "vm" "free" (func $free (param i32)))
+  (import "vm" "full" (global $full (mut i32)))
+  (import "vm" "__stack_pointer" (global $stack (mut i32)))
+  (import "vm" "__stack_low" (global $stack_end (mut i32)))
   (import "vm" "load" (func $load (param i32 i32) (result i32)))
   (import "vm" "loaded" (func $loaded (param i32)))
   (import "vm" "call" (func $call (param i32 i32 i32) (result i32)))
@@ -155,7 +164,28 @@ _ENTRY_POINTS: Final = """
     (local.set $p (call $new (local.get $n)))
     (call $copy (local.get $p) (i32.load (local.get $r)) (local.get $n))
     (call $loaded (local.get $r))
-    (call $span (local.get $p) (local.get $n)))"""
+    (call $scrub)
+    (call $span (local.get $p) (local.get $n)))
+  ;; zeros into all memory that is free: takes it, piece by piece and without growing, and gives it back
+  (func $scrub (local $n i32) (local $p i32) (local $taken i32)
+    (call $fill (global.get $stack_end) (i32.const 0) (i32.sub (global.get $stack) (global.get $stack_end)))
+    (global.set $full (i32.const 1))
+    (local.set $n (i32.const 0x1000000))
+    (loop $size
+      (block $none (loop $more
+        (br_if $none (i32.eqz (local.tee $p (call $malloc (local.get $n)))))
+        (call $fill (local.get $p) (i32.const 0) (call $usable (local.get $p)))
+        (i32.store (local.get $p) (local.get $taken))
+        (local.set $taken (local.get $p))
+        (br $more)))
+      (br_if $size (i32.ge_u (local.tee $n (i32.shr_u (local.get $n) (i32.const 1))) (i32.const 8))))
+    (block $all (loop $next
+      (br_if $all (i32.eqz (local.tee $p (local.get $taken))))
+      (local.set $taken (i32.load (local.get $p)))
+      (i32.store (local.get $p) (i32.const 0))
+      (call $free (local.get $p))
+      (br $next)))
+    (global.set $full (i32.const 0)))"""
 
 
 def _parameter_types(wire: Any) -> list[str]:

@@ -5,7 +5,8 @@ number are the great majority; one regular expression passes over as many of the
 
 The VM must run where Polkadot's validators run it, so it may use no more of Wasm than they accept
 [pvf-executor]. CPython is compiled with bulk memory; its ``memory.copy`` and ``memory.fill`` become calls of
-functions that do the same with loads and stores (`COPY_AND_FILL`). Everything else beyond the first version
+functions that do the same with loads and stores (`STAND_INS`), and ``memory.grow`` becomes a call of one that can
+be told to refuse. Everything else beyond the first version
 that engines do not switch off (sign extension, saturating conversions) stays.
 """
 
@@ -19,10 +20,15 @@ from typing import Final
 from host_functions.executor.frozen.module import GLOBAL_GET, I32_ADD, I32_CONST, leb, signed_leb
 from host_functions.executor.wasm.errors import InvalidCode
 
-__all__ = ["CALL", "COPY_AND_FILL", "REFERENCE_WIDTH", "Renumbering", "references", "rewrite_body"]
+__all__ = ["CALL", "REFERENCE_WIDTH", "STAND_INS", "Renumbering", "references", "rewrite_body"]
 
-COPY_AND_FILL: Final = """(module
+STAND_INS: Final = """(module
   (import "vm" "memory" (memory 1))
+  (global $full (export "full") (mut i32) (i32.const 0))
+  ;; memory.grow: -1 while $full is set
+  (func (export "grow") (param $pages i32) (result i32)
+    (if (global.get $full) (then (return (i32.const -1))))
+    (memory.grow (local.get $pages)))
   ;; memory.copy: forwards unless that would overwrite what is still to be read
   (func (export "copy") (param $to i32) (param $from i32) (param $n i32) (local $end i32)
     (if (i32.or (i32.le_u (local.get $to) (local.get $from))
@@ -81,12 +87,12 @@ _WITHOUT_NUMBER: Final = (
     + _LEB
     + _LEB  # loads and stores
     + rb"|[\x02-\x04][\x40\x7c-\x7f]"  # blocks without parameters
-    rb"|[\x3f\x40]\x00"  # memory.size, memory.grow
+    rb"|\x3f\x00"  # memory.size
     rb"|\x43.{4}|\x44.{8}"  # floating-point constants
     rb"|\xfc[\x00-\x07]"  # saturating conversions
 )
 _PLAIN: Final = re.compile(_WITHOUT_NUMBER + rb"|\x41" + _LEB + rb")*+", re.DOTALL)
-_NO_REFERENCE: Final = re.compile(_WITHOUT_NUMBER + rb"|\x24" + _LEB + rb")*+", re.DOTALL)
+_NO_REFERENCE: Final = re.compile(_WITHOUT_NUMBER + rb"|\x40\x00|\x24" + _LEB + rb")*+", re.DOTALL)
 
 BLOCKS: Final = (0x02, 0x03, 0x04)
 BR_TABLE: Final = 0x0E
@@ -96,6 +102,7 @@ GLOBALS: Final = (GLOBAL_GET, 0x24)
 PREFIXED: Final = 0xFC
 MEMORY_COPY: Final = b"\x0a\0\0"
 MEMORY_FILL: Final = b"\x0b\0"
+MEMORY_GROW: Final = 0x40
 REFERENCE_WIDTH: Final = 5
 """Bytes of a number that the linker filled in."""
 
@@ -112,6 +119,8 @@ class Renumbering:
     copy: int
     """Function that does what ``memory.copy`` did."""
     fill: int
+    grow: int | None
+    """Function that does what ``memory.grow`` did; None leaves it."""
 
 
 def rewrite_body(body: bytes, to: Renumbering) -> bytes:
@@ -145,6 +154,9 @@ def rewrite_body(body: bytes, to: Renumbering) -> bytes:
         elif opcode in BLOCKS and not 0x40 <= body[position + 1] < 0x80:
             number, done = _u32(body, position + 1)
             out.append(bytes([opcode]) + signed_leb(to.types[number]))
+        elif opcode == MEMORY_GROW:
+            done = position + 2
+            out.append(body[position:done] if to.grow is None else b"\x10" + leb(to.grow))
         elif opcode == PREFIXED and body.startswith(MEMORY_COPY, position + 1):
             out.append(b"\x10" + leb(to.copy))
             done = position + 4

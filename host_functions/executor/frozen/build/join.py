@@ -77,18 +77,18 @@ class Joined(NamedTuple):
     placed: Mapping[str, Placed]
 
 
-def join(parts: Mapping[str, Part], exports: Mapping[str, tuple[str, str]], copy_and_fill: str) -> Joined:
+def join(parts: Mapping[str, Part], exports: Mapping[str, tuple[str, str]], stand_ins: str) -> Joined:
     """One module of all ``parts``, instantiated in order, which exports just ``exports``.
 
-    ``copy_and_fill``: the part made of `instructions.COPY_AND_FILL`. Raises `InvalidCode`.
+    ``stand_ins``: the part made of `instructions.STAND_INS`. Raises `InvalidCode`.
     """
-    return _Joiner(parts, copy_and_fill).join(exports)
+    return _Joiner(parts, stand_ins).join(exports)
 
 
 class _Joiner:
-    def __init__(self, parts: Mapping[str, Part], copy_and_fill: str) -> None:
+    def __init__(self, parts: Mapping[str, Part], stand_ins: str) -> None:
         self._parts = parts
-        self._copy_and_fill = copy_and_fill
+        self._stand_ins = stand_ins
         self._exports = {
             name: {export.name: export for export in part.module.exports} for name, part in parts.items()
         }
@@ -208,8 +208,9 @@ class _Joiner:
             functions=all_of(Kind.FUNCTION),
             tables=[self._table_bases[table] for table in all_of(Kind.TABLE)],
             globals=all_of(Kind.GLOBAL),
-            copy=self._resolve(self._copy_and_fill, "copy")[1],
-            fill=self._resolve(self._copy_and_fill, "fill")[1],
+            copy=self._resolve(self._stand_ins, "copy")[1],
+            fill=self._resolve(self._stand_ins, "fill")[1],
+            grow=None if name == self._stand_ins else self._resolve(self._stand_ins, "grow")[1],
         )
 
     def _add(self, name: str, module: Module, to: Renumbering) -> None:

@@ -34,7 +34,7 @@ from host_functions.executor.frozen.build.bindings import (
     wit_text,
 )
 from host_functions.executor.frozen.build.component import Component, Item, Lowered, Source, read_component
-from host_functions.executor.frozen.build.instructions import COPY_AND_FILL
+from host_functions.executor.frozen.build.instructions import STAND_INS
 from host_functions.executor.frozen.build.join import Part, join
 from host_functions.executor.frozen.build.reach import UNWANTED, cut_unreachable
 from host_functions.executor.frozen.guest_modules import PRELOADED
@@ -126,8 +126,9 @@ def _joined(component: Component) -> bytes:
         f"core {number}": _part(read_module(instance.module), instance.sources)
         for number, instance in enumerate(component.instances)
     }
-    copier = "copy and fill"
-    parts[copier] = Part(_assembled(COPY_AND_FILL), {("vm", "memory"): memory})
+    stand_ins, allocator = "stand-ins", _exporter(parts, "malloc_usable_size")
+    state = _exporter(parts, "__stack_pointer")
+    parts[stand_ins] = Part(_assembled(STAND_INS), {("vm", "memory"): memory})
     if call.realloc is None or load.post_return is None:
         raise InvalidCode("the component gives no way to allocate in it, or to give back a result")
     parts["adapter"] = Part(
@@ -135,19 +136,31 @@ def _joined(component: Component) -> bytes:
         {
             ("vm", "memory"): memory,
             ("vm", "realloc"): _named(call.realloc),
-            ("vm", "copy"): (copier, "copy"),
+            ("vm", "copy"): (stand_ins, "copy"),
+            ("vm", "fill"): (stand_ins, "fill"),
+            ("vm", "full"): (stand_ins, "full"),
+            **{("vm", name): (allocator, name) for name in ("malloc", "malloc_usable_size", "free")},
+            **{("vm", name): (state, name) for name in ("__stack_pointer", "__stack_low")},
             ("vm", "load"): _named(load.function),
             ("vm", "loaded"): _named(load.post_return),
             ("vm", "call"): _named(call.function),
         },
     )
     exports = {"memory": memory, **{name: ("adapter", name) for name in ADAPTER_EXPORTS}}
-    joined = join(parts, exports, copier)
+    joined = join(parts, exports, stand_ins)
     cut_unreachable(joined)
     module = joined.module
     _export_mutable_globals(module)
     module.custom.append((MANIFEST_SECTION, _manifest()))
     return write_module(module)
+
+
+def _exporter(parts: Mapping[str, Part], name: str) -> str:
+    """The one part that exports ``name``."""
+    found = [part for part in parts if any(export.name == name for export in parts[part].module.exports)]
+    if len(found) != 1:
+        raise InvalidCode(f"{len(found)} parts export {name}")
+    return found[0]
 
 
 def _part(module: Module, sources: Mapping[tuple[str, str], Source]) -> Part:
