@@ -1,4 +1,4 @@
-"""Rules of storage and hashing, tried by random sequences of host calls.
+"""Rules of storage and hashing, tried by known and random sequences of host calls.
 
 The calls of an example go to the context under test and to `ModelState`; then the same calls are replayed in
 a second context, and over the recorded nodes alone.
@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Flaky
 
 from host_functions.conformance.examples import REFUSED, Call, Example, examples
+from host_functions.conformance.known import known_examples
 from host_functions.conformance.model import ModelState
 from host_functions.conformance.report import NonConformance
 from host_functions.contexts.base import HostContext
@@ -38,15 +39,15 @@ def run(
     recorded: Callable[[HostContext], Iterable[bytes]] | None,
     settings: hypothesis_settings,
 ) -> None:
-    """Search for calls that break a rule. Raises `NonConformance` for the shortest sequence found."""
+    """Search for calls that break a rule, then try the known sequences. Raises `NonConformance`, for the shortest
+    sequence found.
+    """
     layout = LAYOUT_V1 if state_version else LAYOUT_V0
     functions = [function for interface in interfaces for function in functions_of(interface)]
     check_provided(make_context(Storage()), functions)
     hashes = [function for function in functions if function in functions_of(hashing)]
     at_the_end = [Call(storage.root, (state_version,))] if storage.root in functions else []
 
-    @settings
-    @given(examples(functions, state_version))
     def conforms(example: Example) -> None:
         sequence = [*example.calls, *at_the_end]
         context = make_context(example.state)
@@ -63,11 +64,17 @@ def run(
             replays(context.override(storage_implementations(replay)), sequence, outcomes)
 
     try:
-        conforms()
+        settings(given(examples(functions, state_version))(conforms))()
     except Flaky as error:
         raise NonConformance(
             "the same calls give different outcomes: contexts share state, or depend on something else"
         ) from error
+    for known in known_examples(functions):
+        try:
+            conforms(known)
+        except NonConformance as error:
+            error.add_note(f"The calls: {', '.join(map(repr, known.calls))}")
+            raise
 
 
 def check_provided(context: HostContext, functions: Iterable[HostFunction[..., Any]]) -> None:
