@@ -55,7 +55,7 @@ test: $(STAMP) vm
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not real"
 
 test-frozen: $(STAMP) vm
-	$(BIN)/python -m pytest -q -n 2 -m slow tests/frozen tests/e2e/test_upgrade.py
+	$(BIN)/python -m pytest -q -n 2 -m slow tests/frozen tests/e2e/test_upgrade.py tests/e2e/test_upgrade_run.py
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 -m "slow and not real"

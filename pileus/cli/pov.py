@@ -65,9 +65,9 @@ def pov_validate(
     try:
         source = _source(run, mode)
         before = run.recorded_verdicts(recorded.label)
+        verdict = recorded.judge(source)
     except RecordError as error:
         raise UnreadableInput(str(error)) from error
-    verdict = recorded.judge(source)
     if isinstance(verdict, Valid):
         try:
             run.check_params(recorded)

@@ -18,12 +18,14 @@ from host_functions.compressed_blob import POV_BOMB_LIMIT, BlobError, decompress
 from host_functions.errors import StateUnavailable
 from host_functions.executor import NativeRuntime, Runtime
 from host_functions.executor.wasm import InvalidCode, WasmRuntime
+from pileus.network.host_settings import configured
 from pileus.network.record import FORMAT, NODES, RecordError
 from pileus.network.strict import explain
-from pileus.network.topology import RelayStateMode
+from pileus.network.topology import RelayStateMode, TopologyError, read_topology
 from pileus.real_runtimes.parachain import CALL_TIMEOUT
+from pileus.relay_chain.genesis import RelayChainConfig
 from pov_validator import RelayStateSource, Verdict, validate_candidate
-from pov_validator.pvf import PvfRuntime
+from pov_validator.pvf import ExecutorParams, PvfRuntime, shared_host
 from pov_validator.validate import validation_params
 from runtime.primitives.errors import ScaleError
 from runtime.primitives.hashing import blake2_256
@@ -76,6 +78,8 @@ class RecordedCandidate:
     pov: PoV
     codes: Path
     """Folder with the codes in Wasm."""
+    topology: Path
+    """The run's topology, which says what its validators grant such code."""
 
     def load_runtime(self) -> Runtime | None:
         """The runtime it was made with, as it is here now; ``None`` if there is none. Wasm runs in this
@@ -100,15 +104,24 @@ class RecordedCandidate:
         """The recorded code; ``None`` for a Python runtime. Raises `RecordError`."""
         return _read(self.codes / self.runtime[2:]) if CODE_HASH.fullmatch(self.runtime) else None
 
+    def _params(self) -> ExecutorParams:
+        """What the run's validators granted code. Raises `RecordError`."""
+        try:
+            _, topology = read_topology(self.topology)
+        except TopologyError as error:
+            raise RecordError(str(error)) from error
+        return configured(RelayChainConfig(), topology.relaychain.host).executor_params
+
     def judge(self, relay_state: RelayStateSource) -> Verdict:
-        """Validate it now. A runtime that has changed since the run is code that is not available."""
+        """Validate it now. A runtime that has changed since the run is code that is not available. Raises
+        `RecordError`."""
         code = self._code()
         return validate_candidate(
             self.receipt.descriptor,
             self.receipt.commitments_hash,
             self.pov,
             self.pvd,
-            _load_runtime(self.runtime) if code is None else PvfRuntime(code),
+            _load_runtime(self.runtime) if code is None else PvfRuntime(code, shared_host(self._params())),
             relay_state,
         )
 
@@ -164,6 +177,7 @@ class RecordedRun:
             ),
             _decode(PoV, _read(folder / "pov.bin"), folder / "pov.bin"),
             self.directory / "codes",
+            self.directory / "topology.toml",
         )
 
     def check_params(self, candidate: RecordedCandidate) -> None:

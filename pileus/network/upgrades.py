@@ -17,7 +17,7 @@ from pileus.block_builder import POV_SHARE
 from pileus.network.boot import AnyParachain, has_pallet, pallets_needed
 from pileus.network.host_settings import configured
 from pileus.network.parachain import RunningParachain, engine_of, load_runtime
-from pileus.network.topology import Topology, TopologyError, Upgrade
+from pileus.network.topology import HOST_KEY, Topology, TopologyError, Upgrade
 from pileus.relay_chain.genesis import RelayChainConfig
 from pileus.relay_chain.upgrades import future_code_hash, future_code_upgrades
 from runtime.pallets.system import ApplyExtrinsic, ExtrinsicFailed, RejectedInvalidAuthorizedUpgrade
@@ -198,7 +198,7 @@ def _check_follows(native: NativeRuntime, module: Any, before: Any, where: str) 
 def _check_size(section: Upgrade, code: bytes, relay: RelayChainConfig, before: Any, where: str) -> None:
     """Code that no block can bring would wait for ever."""
     for most, why in (
-        (relay.host.max_code_size, "max_code_size of the relay chain"),
+        (relay.host.max_code_size, f"{HOST_KEY}.max_code_size"),
         (relay.max_pov_size * POV_SHARE // 100 - ROOM, "what a block may have of its max_pov_size"),
         (before.RUNTIME.system.limits.max_length - ROOM, "what a block of the version before has room for"),
     ):

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from host_functions.executor.wasm.blob import CallingStyle
 from pileus.cli.app import main
 from pileus.relay_chain.backing import Validator
+from pileus.testing.guests import storage_echo
 from pov_validator import Abstain, AbstainReason, Verdict
+from runtime.primitives.hashing import blake2_256
 from runtime.primitives.parachain import PoV
 
 Pileus = Callable[..., SimpleNamespace]
@@ -132,6 +135,24 @@ class TestRun:
 
 
 class TestValidate:
+    def test_what_a_candidate_in_wasm_needs_of_its_record(
+        self, pileus: Pileus, record: Path, tmp_path: Path
+    ) -> None:
+        """Its code, and the topology, which says how large code may be."""
+        damaged = tmp_path / "damaged"
+        shutil.copytree(record, damaged)
+        code = storage_echo(CallingStyle.RFC145)
+        name = blake2_256(code).hex()
+        path = damaged / "candidates" / "2000-2" / "candidate.json"
+        stated = json.loads(path.read_bytes())
+        path.write_text(json.dumps({**stated, "runtime": f"0x{name}"}))
+        arguments = "pov", "validate", damaged, "--candidate", "2000-2"
+        one_line(pileus(*arguments), 2, "cannot read", f"codes/{name}")
+        (damaged / "codes" / name).write_bytes(code)
+        one_line(pileus(*arguments), 1, "ValidationCodeUnavailable", f"has 0x{name}")
+        (damaged / "topology.toml").write_text("[relaychain")
+        one_line(pileus(*arguments), 2, "topology.toml: not TOML")
+
     @pytest.mark.parametrize("mode", ["own", "carried", "fallback"])
     def test_a_candidate_is_judged_again(self, pileus: Pileus, record: Path, mode: str) -> None:
         result = pileus("pov", "validate", record, "--candidate", "2000-2", "--relay-state", mode)
