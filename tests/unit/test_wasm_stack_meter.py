@@ -15,7 +15,8 @@ from host_functions.compressed_blob import decompress
 from host_functions.contexts import ValidationContext
 from host_functions.executor.wasm import InvalidCode, Trap, WasmRuntime
 from host_functions.executor.wasm.engine import EngineConfig, gate_for
-from host_functions.executor.wasm.stack_meter import HEIGHT_EXPORT, _Module, metered
+from host_functions.executor.wasm.stack_cost import MeasuredModule
+from host_functions.executor.wasm.stack_meter import HEIGHT_EXPORT, metered
 
 MEMORY = '(memory (export "memory") 2) (global (export "__heap_base") i32 (i32.const 1024))'
 
@@ -25,7 +26,7 @@ def assembled(text: str) -> bytes:
 
 
 def costs(text: str) -> list[int]:
-    return [body.cost for body in _Module(assembled(text)).bodies]
+    return [body.cost for body in MeasuredModule(assembled(text)).bodies]
 
 
 CALLEE = "(func $f (param i32 i32) (result i32) (i32.const 0))"
@@ -190,6 +191,6 @@ def test_real_runtimes_stay_what_they_were(vectors_dir: Path, name: str) -> None
     code = decompress(bytes.fromhex(state["top"]["0x3a636f6465"][2:]), 1 << 26)
     rewritten = metered(code, 65_536)
     wasmtime.Module.validate(gate_for(EngineConfig()), rewritten)
-    module = _Module(code)
+    module = MeasuredModule(code)
     assert max(body.cost for body in module.bodies) < 1_000
-    assert len(_Module(rewritten).bodies) > len(module.bodies)
+    assert len(MeasuredModule(rewritten).bodies) > len(module.bodies)
