@@ -1,8 +1,8 @@
 """The PVF host: validation functions prepared and executed in worker processes.
 
-`PvfHost` keeps a pool of processes that execute; whoever asks gets an idle one, preferably one that has the code
-loaded already. Code that was never compiled is prepared first, by a process that executes nothing. Every process is
-replaced after anything out of order: a death, a deadline, a word that no worker says.
+`PvfHost` knows the jobs, and its `WorkerPool` the processes: whoever asks gets an idle one, preferably one that has the
+code loaded already. Code that was never compiled is prepared first, by a process that executes nothing. Every process
+is replaced after anything out of order: a death, a deadline, a word that no worker says.
 
 Follows the node's PVF host [polkadot-pvf]: preparation apart from execution, CPU time as the soft limit inside and
 `WALL_CLOCK_FACTOR` times as much of the time that passes as the hard limit outside. Differs in that a guest may ask
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -30,23 +29,18 @@ from host_functions.tracing import observed
 from pov_validator.pvf.errors import PossiblyInvalid, PreparationFailed, PreparationFailure, WorkerFailure
 from pov_validator.pvf.outcome import REASONS, conclude
 from pov_validator.pvf.params import WALL_CLOCK_FACTOR, ExecKind, ExecutorParams, PrepareKind
+from pov_validator.pvf.pool import GONE, START_TIMEOUT, Executor, WorkerPool
 from pov_validator.pvf.process import PROGRAM, WorkerProcess
 from pov_validator.pvf.protocol import (
-    FRAME_OVERHEAD,
     TIMED_OUT,
     Answer,
     AnswerFailed,
     Broken,
-    Configure,
     Execute,
     HostCall,
-    Load,
-    Loaded,
-    NotPrepared,
     Prepare,
     Prepared,
     ProtocolViolation,
-    Ready,
     Refused,
     Returned,
     Started,
@@ -57,14 +51,6 @@ from pov_validator.pvf.protocol import (
 
 __all__ = ["PvfHost"]
 
-START_TIMEOUT: Final = 60.0
-"""Seconds that pass until a process must have started, or loaded compiled code. Generous: nothing of a candidate is
-in play, and a machine may be busy."""
-SLOTS: Final = 8
-"""Validation functions that a process keeps loaded."""
-WORKER_MEMORY: Final = 1 << 30
-"""Bytes that an executing process may use beside the guest's memory and stack: the interpreter, copies of the PoV."""
-
 RELAY_FUNCTIONS: Final[tuple[HostFunction[..., Any], ...]] = (
     *functions_of(relay_chain_state),
     *functions_of(additional_data),
@@ -72,10 +58,6 @@ RELAY_FUNCTIONS: Final[tuple[HostFunction[..., Any], ...]] = (
 )
 """What `ExecutorParams.relay_state` turns on."""
 
-SMALL_CODE: Final = 64 * 1024
-"""Bytes of code after which the process that compiled it is kept for another one."""
-
-_GONE = (EOFError, OSError)
 OUT_OF_MEMORY_MARK: Final = "memory allocation of"
 """What the engine says before it aborts for want of memory."""
 
@@ -95,15 +77,25 @@ class PvfHost:
         same time, at most. ``program``: what the interpreter of a worker runs."""
         self.params = params or ExecutorParams()
         self._cache = cache or cache_directory()
-        self._workers = workers
-        self._program = program
-        self._idle: list[_Executor] = []
-        self._busy: set[_Executor] = set()
-        self._starting = 0
-        self._idle_preparer: WorkerProcess | None = None
-        self._closed = False
-        self._changed = threading.Condition()
+        self._pool = WorkerPool(self.params, self._cache, workers, program)
         self._preparing = threading.Lock()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Processes that execute or wait to, sorted."""
+        return self._pool.pids
+
+    def close(self) -> None:
+        """End all processes, also those in the middle of a job, which fails. May be called again."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     # -- preparing -----------------------------------------------------------------------------------------
 
@@ -114,7 +106,7 @@ class PvfHost:
         """
         seconds = self.params.preparation_timeout(kind)
         with self._preparing:
-            worker = self._preparer()
+            worker = self._pool.preparer()
             try:
                 deadline = time.monotonic() + WALL_CLOCK_FACTOR * seconds
                 worker.tell(
@@ -134,34 +126,14 @@ class PvfHost:
             except ProtocolViolation as error:
                 worker.kill()
                 raise PreparationFailed(PreparationFailure.JOB_DIED, str(error)) from None
-            except _GONE:
+            except GONE:
                 raise _died_preparing(worker, seconds) from None
             except BaseException:
                 worker.kill()
                 raise
-            self._put_back(worker, code)
+            self._pool.put_back(worker, code)
         if refusal is not None:
             raise refusal
-
-    def _preparer(self) -> WorkerProcess:
-        """The process that compiled last, or a new one."""
-        with self._changed:
-            if self._closed:
-                raise WorkerFailure("the PVF host is closed")
-            worker, self._idle_preparer = self._idle_preparer, None
-        if worker is not None:
-            if worker.is_idle():
-                return worker
-            worker.kill()
-        return self._start(self.params.preparation_memory, may_write=True)
-
-    def _put_back(self, worker: WorkerProcess, code: bytes) -> None:
-        """Keep it for the next code, unless this one was so large that the compiler will hold on to much memory."""
-        with self._changed:
-            if self._closed or len(code) > SMALL_CODE:
-                worker.kill()
-            else:
-                self._idle_preparer = worker
 
     # -- executing -----------------------------------------------------------------------------------------
 
@@ -197,7 +169,7 @@ class PvfHost:
         kind: ExecKind,
     ) -> bytes:
         """As `execute`, with one process."""
-        executor = self._acquire(code_hash)
+        executor = self._pool.acquire(code_hash)
         try:
             self._load(executor, code, code_hash)
             seconds = self.params.execution_timeout(kind)
@@ -224,7 +196,7 @@ class PvfHost:
             executor.process.kill()
             raise
         finally:
-            self._release(executor)
+            self._pool.release(executor)
         if failure is not None:
             raise failure
         return conclude(message, entry_point, context, seconds)
@@ -269,14 +241,14 @@ class PvfHost:
                         raise WorkerFailure(f"the worker failed: {detail}")
                     case other:
                         raise ProtocolViolation(f"{type(other).__name__} in the middle of a job")
-        except (TimeoutError, ProtocolViolation, *_GONE) as error:
+        except (TimeoutError, ProtocolViolation, *GONE) as error:
             if failure is not None:
                 raise failure from None
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(job.entry_point, WALL_CLOCK_FACTOR * seconds) from None
             if isinstance(error, ProtocolViolation):
                 raise PossiblyInvalid(f"ambiguous worker behaviour: {error}") from None
-            if self._closed:
+            if self._pool.closed:
                 raise WorkerFailure("the PVF host was closed in the middle of a job") from None
             raise PossiblyInvalid(f"ambiguous worker death: the process {process.last_words()}") from None
 
@@ -290,8 +262,8 @@ class PvfHost:
             raise WorkerFailure(f"the worker has not begun the job after {START_TIMEOUT:g} s") from None
         except ProtocolViolation as error:
             raise WorkerFailure(f"the worker did not begin the job: {error}") from None
-        except _GONE:
-            if self._closed:
+        except GONE:
+            if self._pool.closed:
                 raise WorkerFailure("the PVF host was closed in the middle of a job") from None
             raise _NeverBegan(f"the worker did not begin the job: it {process.last_words()}") from None
         if not isinstance(message, Started):
@@ -305,7 +277,7 @@ class PvfHost:
             context = context.base
         return {function.name: function for function in functions}
 
-    def _load(self, executor: _Executor, code: bytes, code_hash: bytes) -> None:
+    def _load(self, executor: Executor, code: bytes, code_hash: bytes) -> None:
         """Have ``code`` in a slot of the process, compiling it first if nobody ever did."""
         if code_hash in executor.slots:
             executor.slots.move_to_end(code_hash)
@@ -317,146 +289,9 @@ class PvfHost:
                 raise WorkerFailure(f"prepared code is not found in {self._cache}")
         executor.slots[code_hash] = slot
 
-    # -- the pool ------------------------------------------------------------------------------------------
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """Processes that execute or wait to, sorted."""
-        with self._changed:
-            return tuple(sorted(executor.process.pid for executor in (*self._idle, *self._busy)))
-
-    def close(self) -> None:
-        """End all processes, also those in the middle of a job, which fails. May be called again."""
-        with self._changed:
-            self._closed = True
-            for executor in (*self._idle, *self._busy):
-                executor.process.kill()
-            if self._idle_preparer is not None:
-                self._idle_preparer.kill()
-            self._idle.clear()
-            self._changed.notify_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _acquire(self, code_hash: bytes) -> _Executor:
-        """An idle process, of those that there are the one that knows the code best; else a new one."""
-        with self._changed:
-            while True:
-                if self._closed:
-                    raise WorkerFailure("the PVF host is closed")
-                if self._idle:
-                    executor = max(self._idle, key=lambda idle: code_hash in idle.slots)
-                    self._idle.remove(executor)
-                    if executor.process.is_idle():
-                        self._busy.add(executor)
-                        return executor
-                    executor.process.kill()  # somebody killed it while it waited: nobody's fault
-                elif len(self._busy) + self._starting < self._workers:
-                    self._starting += 1
-                    break
-                else:
-                    self._changed.wait()
-        started: _Executor | None = None
-        try:
-            limit = self.params.stack_native_max + self.params.memory_bytes + WORKER_MEMORY
-            started = _Executor(self._start(limit, may_write=False))
-        finally:
-            with self._changed:
-                self._starting -= 1
-                if started is not None:
-                    self._busy.add(started)
-                self._changed.notify()
-        return started
-
-    def _release(self, executor: _Executor) -> None:
-        with self._changed:
-            self._busy.discard(executor)
-            if self._closed:
-                executor.process.kill()
-            elif executor.process.status is None:
-                self._idle.append(executor)
-            self._changed.notify()
-
-    def _start(self, data_limit: int, *, may_write: bool) -> WorkerProcess:
-        params = self.params
-        configuration = Configure(
-            str(self._cache),
-            params.memory_pages,
-            params.stack_logical_max,
-            params.stack_native_max,
-            params.bulk_memory,
-            params.code_bomb_limit,
-            data_limit,
-            may_write,
-        )
-        deadline = time.monotonic() + START_TIMEOUT
-        try:
-            worker = WorkerProcess(params.memory_bytes + FRAME_OVERHEAD, self._program)
-        except OSError as error:
-            raise WorkerFailure(f"no worker process: {error}") from None
-        try:
-            worker.tell(configuration, deadline)
-            message = worker.hear(deadline)
-            if isinstance(message, Ready):
-                return worker
-            reason = f"it began with {type(message).__name__}"
-        except (TimeoutError, ProtocolViolation, *_GONE) as error:
-            reason = worker.last_words() if isinstance(error, _GONE) else str(error)
-        except BaseException:
-            worker.kill()
-            raise
-        worker.kill()
-        raise WorkerFailure(f"a worker process did not start: {reason}")
-
 
 class _NeverBegan(WorkerFailure):
     """The process was gone before the guest was entered."""
-
-
-class _Executor:
-    """A process that executes, and what it has loaded."""
-
-    def __init__(self, process: WorkerProcess) -> None:
-        self.process = process
-        self.slots: OrderedDict[bytes, int] = OrderedDict()
-        """Code hash -> slot; the last used comes last."""
-
-    def free_slot(self) -> int:
-        """A slot to load into; its former content is forgotten."""
-        for slot in range(SLOTS):
-            if slot not in self.slots.values():
-                return slot
-        return self.slots.popitem(last=False)[1]
-
-    def load(self, slot: int, code: bytes) -> bool:
-        """Whether the compiled form of ``code`` is there to be loaded. Raises `WorkerFailure`."""
-        deadline = time.monotonic() + START_TIMEOUT
-        try:
-            self.process.tell(Load(slot, code), deadline)
-            message = self.process.hear(deadline)
-        except TimeoutError:
-            raise WorkerFailure(f"the worker has not loaded the code after {START_TIMEOUT:g} s") from None
-        except ProtocolViolation as error:
-            raise WorkerFailure(f"the worker cannot load the code: {error}") from None
-        except _GONE:
-            raise WorkerFailure(f"the worker cannot load the code: it {self.process.last_words()}") from None
-        match message:
-            case Loaded():
-                return True
-            case NotPrepared():
-                return False
-            case Broken(detail):
-                raise WorkerFailure(f"the worker cannot load the code: {detail}")
-            case other:
-                raise WorkerFailure(
-                    f"the worker answered {type(other).__name__} when it should load the code"
-                )
 
 
 def _checked(
