@@ -56,15 +56,16 @@ def runtime_build(
     of imports that leads there.
     """
     name, paths = _module_and_paths(module)
+    cache = compile_cache()
     try:
-        blob = freeze(name, paths=paths, vm=ensure_vm(warn), cache=compile_cache())
+        blob = freeze(name, paths=paths, vm=ensure_vm(warn), cache=cache)
     except ImportRefused as error:
         if error.chain == (name,) and error.reason.startswith("there is no module"):
             raise UnreadableInput(
                 f"there is no module {name} here, nor among the installed packages"
             ) from None
         raise DoesNotHold(str(error)) from None
-    code = blob.compressed() if compressed else blob.code
+    code = blob.compressed(cache) if compressed else blob.code
     file = out or Path(f"{name.rpartition('.')[2]}{'.compact.compressed' if compressed else ''}.wasm")
     file.write_bytes(code)
     version = blob.version

@@ -92,14 +92,13 @@ def engine_of(
 ) -> Runtime:
     """The engine that a topology wants for a Python runtime. `where` is the path of its section in the topology.
 
-    ``cache``: for compiled code. ``compressed``: the form of a blob that travels, which takes seconds to make. Raises
-    `TopologyError`.
+    ``cache``: for compiled code. ``compressed``: the form of a blob that travels. Raises `TopologyError`.
     """
     if execution == "native":
         return native
     try:
         blob = freeze(native.module_name, cache=cache)
-        code = blob.compressed() if compressed else blob.code
+        code = blob.compressed(cache) if compressed else blob.code
     except MissingVm as error:
         raise TopologyError(f'{where}.execution: "{execution}" needs the Python VM; {error}') from error
     except (FreezeError, ImportRefused) as error:

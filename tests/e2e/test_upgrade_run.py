@@ -327,6 +327,14 @@ def test_versions_that_cannot_follow(example: str, old: str, new: str, expected:
     assert refused(example.replace(old, new)).startswith(expected)
 
 
+def test_a_module_that_fails_at_import(example: str, version: Callable[..., str]) -> None:
+    failing = version("failing", ("VERSION = replace(demo.VERSION, spec_version=2)", "VERSION = 1 / 0"))
+    assert refused(example.replace("demo_2", failing)) == (
+        "$.upgrades[0].runtime: expected an importable runtime module, "
+        "failing raised ZeroDivisionError: division by zero"
+    )
+
+
 def test_a_version_without_a_pallet_that_the_topology_uses(example: str, version: Callable[..., str]) -> None:
     without = version("without", ("lookout = Lookout(state_query)\n", ""), ("        55: lookout,\n", ""))
     text = example.replace("demo_2", without).replace("parachain = 2000", "parachain = 1000")

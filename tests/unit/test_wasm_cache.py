@@ -147,6 +147,25 @@ def test_an_entry_may_not_name_a_file_elsewhere(cache: CompileCache, compiler: C
     assert compiler.times == 2
 
 
+@pytest.mark.parametrize("kind", ["entry", "bytes"])
+@pytest.mark.parametrize(
+    "damage",
+    [damage_truncate, damage_empty, damage_flip, damage_remove, damage_link, damage_writable],
+)
+def test_other_bytes_are_kept_alike(cache: CompileCache, kind: str, damage) -> None:  # type: ignore[no-untyped-def]
+    made: list[bytes] = []
+
+    def make() -> bytes:
+        made.append(b"made %d times" % len(made))
+        return made[-1]
+
+    assert cache.kept("some-name", make) == cache.kept("some-name", make) == b"made 0 times"
+    assert cache.kept("another", make) == b"made 1 times"
+    damage(next(path for path in files(cache, kind) if kind == "bytes" or path.stem == "some-name"))
+    assert {cache.kept("some-name", make), cache.kept("another", make)} != {b"made 0 times", b"made 1 times"}
+    assert len(made) == 3
+
+
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
 def test_directories_that_others_can_write_to_are_refused(tmp_path: Path, mode: int) -> None:
     directory = tmp_path / "shared"

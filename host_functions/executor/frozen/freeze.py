@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import zstandard
+
 from host_functions.compressed_blob import CODE_BLOB_BOMB_LIMIT, STRONG_LEVEL, compress
 from host_functions.contexts.base import HostContext
 from host_functions.errors import GuestPanic, PileusError
@@ -71,8 +73,15 @@ class FrozenBlob:
     """Names of the modules it is made of."""
     version: RuntimeVersion | None
 
-    def compressed(self) -> bytes:
-        """As it may stand on chain. Takes seconds. Raises `FreezeError` if it is larger than any runtime may be."""
+    def compressed(self, cache: CompileCache | None = None) -> bytes:
+        """As it may stand on chain. Takes seconds, unless ``cache`` has it. Raises `FreezeError` if it is larger than
+        any runtime may be."""
+        if cache is None:
+            return self._compressed()
+        zstd = ".".join(map(str, zstandard.ZSTD_VERSION))
+        return cache.kept(f"{blake2_256(self.code).hex()}-zstd-{zstd}-{STRONG_LEVEL}", self._compressed)
+
+    def _compressed(self) -> bytes:
         packed = compress(self.code, BlobKind.LEGACY, CODE_BLOB_BOMB_LIMIT, level=STRONG_LEVEL)
         if packed is None:
             raise FreezeError(f"the blob has {len(self.code)} bytes, more than a runtime may have")

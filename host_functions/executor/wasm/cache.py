@@ -5,7 +5,8 @@ the directory and every file in it must belong to this user and be writable by n
 (a full disk, a crash, a flipped bit) each artifact is named by its own checksum. Writers may race: files
 appear by rename, complete or not at all.
 
-An entry is two files: ``<code hash>-<engine>.entry``, which holds the checksum, and ``<checksum>.cwasm``.
+An entry is two files: ``<code hash>-<engine>.entry``, which holds the checksum, and ``<checksum>.cwasm``. Other bytes
+that take long to make are kept in the same way (`CompileCache.kept`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import mmap
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import wasmtime
@@ -72,31 +74,47 @@ class CompileCache:
         if module is None:
             module = compile_module(config, code)
             with contextlib.suppress(OSError):  # a full disk costs speed, not the call
-                self._store(self._entry(config, key), bytes(module.serialize()))
+                self._store(self._entry(config, key), bytes(module.serialize()), "cwasm")
         return module
 
     def load(self, config: EngineConfig, code_hash: bytes) -> wasmtime.Module | None:
         """What is kept under ``code_hash``, if it is there and sound."""
-        entry = self._entry(config, code_hash)
         try:
-            if not _is_private_file(entry):
-                return None
-            checksum = entry.read_bytes()[:64].decode("ascii", "replace")
-            if not checksum.isalnum():
-                return None
-            artifact = self.directory / f"{checksum}.cwasm"
-            if not _is_private_file(artifact) or _checksum_of(artifact) != checksum:
+            artifact = self._artifact(self._entry(config, code_hash), "cwasm")
+            if artifact is None:
                 return None
             return wasmtime.Module.deserialize_file(engine_for(config), str(artifact))
         except (OSError, ValueError, wasmtime.WasmtimeError):
             return None  # whatever is wrong with the entry, compiling again makes it right
 
+    def kept(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """What ``make`` gives, which must not be empty and not depend on anything but ``name``: a plain file name."""
+        entry = self.directory / f"{name}.entry"
+        with contextlib.suppress(OSError, ValueError):
+            artifact = self._artifact(entry, "bytes")
+            if artifact is not None:
+                return artifact.read_bytes()
+        made = make()
+        with contextlib.suppress(OSError):
+            self._store(entry, made, "bytes")
+        return made
+
+    def _artifact(self, entry: Path, kind: str) -> Path | None:
+        """The sound file that an entry leads to. Raises `OSError`, `ValueError`."""
+        if not _is_private_file(entry):
+            return None
+        checksum = entry.read_bytes()[:64].decode("ascii", "replace")
+        if not checksum.isalnum():
+            return None
+        artifact = self.directory / f"{checksum}.{kind}"
+        return artifact if _is_private_file(artifact) and _checksum_of(artifact) == checksum else None
+
     def _entry(self, config: EngineConfig, code_hash: bytes) -> Path:
         return self.directory / f"{code_hash.hex()}-{config.identifier}.entry"
 
-    def _store(self, entry: Path, artifact: bytes) -> None:
+    def _store(self, entry: Path, artifact: bytes, kind: str) -> None:
         checksum = xxhash.xxh3_128_hexdigest(artifact)
-        self._write(self.directory / f"{checksum}.cwasm", artifact)
+        self._write(self.directory / f"{checksum}.{kind}", artifact)
         self._write(entry, checksum.encode())
 
     def _write(self, path: Path, content: bytes) -> None:
