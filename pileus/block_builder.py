@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from host_functions.contexts import AuthoringContext
 from host_functions.errors import SandboxError
@@ -24,10 +25,13 @@ from runtime.primitives.scale import vec
 from runtime.support.dispatch import InvalidTransaction, TransactionValidity
 from runtime.trie.layout import Layout
 
-__all__ = ["Proposal", "RefusedExtrinsic", "propose"]
+__all__ = ["APPLIED", "Proposal", "RefusedExtrinsic", "propose"]
 
 POV_SHARE = 85
 """Percent of ``max_pov_size`` that a block may fill; the rest is for what the estimate does not see."""
+
+APPLIED: Final = b"\x00\x00"
+"""``ApplyExtrinsicResult`` of an extrinsic whose call succeeded."""
 
 _extrinsics = vec(opaque_extrinsic)
 
@@ -106,7 +110,7 @@ def propose(
     results: list[bytes] = []
     for extrinsic in inherents:
         result = call("BlockBuilder_apply_extrinsic", extrinsic)
-        if result != b"\x00\x00":
+        if result != APPLIED:
             raise InvalidBlock(f"inherent {len(included)} was refused: ApplyExtrinsicResult 0x{result.hex()}")
         included.append(extrinsic)
         results.append(result)

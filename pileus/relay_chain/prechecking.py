@@ -13,7 +13,7 @@ from pileus.relay_chain.backing import Validator
 from pileus.relay_chain.pvf_checks import (
     PvfCheckStatement,
     SignedPvfCheck,
-    active_vote,
+    has_voted,
     pvfs_require_precheck,
 )
 from pileus.relay_chain.sessions import SessionInfo
@@ -51,14 +51,17 @@ def sign_pvf_check(
 def gather_pvf_checks(
     state: RelayState, session: SessionInfo, submitted: Sequence[SignedPvfCheck] = ()
 ) -> tuple[SignedPvfCheck, ...]:
-    """What was submitted, and the votes of all others who have not voted yet and can tell."""
+    """What was submitted, and the votes of all others who have not voted yet and can tell.
+
+    `session` is that of the block which is to take the votes, and `state` the one they meet there.
+    """
     gathered = list(submitted)
     cast = {(one.statement.subject, one.statement.validator_index) for one in submitted}
     for subject in pvfs_require_precheck(state):
-        vote = active_vote(state, subject)
-        for index, validator in enumerate(session.validators):
-            if vote is None or vote.has_vote(index) or (subject, index) in cast:
+        for index, voted in enumerate(has_voted(state, subject)):
+            if voted or (subject, index) in cast:
                 continue
+            validator = session.validators[index]
             accept = precheck(validator, subject)
             if accept is not None:
                 gathered.append(sign_pvf_check(validator, session, index, subject, accept=accept))

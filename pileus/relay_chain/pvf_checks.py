@@ -32,6 +32,7 @@ __all__ = [
     "Upgrade",
     "active_vote",
     "check_statement",
+    "has_voted",
     "put_active_vote",
     "pvfs_require_precheck",
 ]
@@ -161,6 +162,14 @@ def active_vote(state: RelayState, code_hash: bytes) -> PvfCheckActiveVoteState 
     """The vote on a code, if there is one."""
     value = state.get(active_vote_key(code_hash))
     return None if value is None else PvfCheckActiveVoteState.decode(value)
+
+
+def has_voted(state: RelayState, code_hash: bytes) -> tuple[bool, ...]:
+    """Who has voted on a code in this session, by index. Older relay runtimes differ in what comes after the votes."""
+    value = state.get(active_vote_key(code_hash)) or b"\0\0"
+    accepting, end = bit_vec.decode_prefix(value)
+    rejecting, _ = bit_vec.decode_prefix(value, end)
+    return tuple(accept or reject for accept, reject in zip(accepting, rejecting, strict=True))
 
 
 def put_active_vote(state: RelayStateBuilder, code_hash: bytes, vote: PvfCheckActiveVoteState | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from host_functions.executor.wasm import CompileCache, WasmRuntime
 from host_functions.state_machine import Storage
+from pileus.block_builder import APPLIED
 from pileus.chain_spec import ChainSpec, build_genesis
 from pileus.collator import Collation
 from pileus.keyring import Keypair
@@ -25,8 +26,6 @@ from runtime.primitives.scale import u32
 __all__ = ["RealPair", "metadata_of_spec"]
 
 ENDOWMENT: Final = 10**18
-APPLIED: Final = b"\x00\x00"
-"""``ApplyExtrinsicResult``: ``Ok(Ok(()))``."""
 
 
 class RealPair:

@@ -23,7 +23,7 @@ from host_functions.executor import Runtime
 from host_functions.executor.wasm import CompileCache, WasmRuntime
 from host_functions.executor.wasm.runtime import version_reader
 from host_functions.state_machine import FullBackend, Storage, build_state
-from pileus.block_builder import Proposal
+from pileus.block_builder import APPLIED, Proposal
 from pileus.chain_spec import CODE
 from pileus.keyring import Keypair
 from pileus.metadata import Metadata
@@ -31,6 +31,8 @@ from pileus.relay_chain.backing import BackingOutcome, Validator, back_candidate
 from pileus.relay_chain.block import RelayBlock
 from pileus.relay_chain.chain import UnknownRelayBlock
 from pileus.relay_chain.interface import Collation
+from pileus.relay_chain.prechecking import gather_pvf_checks
+from pileus.relay_chain.pvf_checks import SignedPvfCheck, pvfs_require_precheck
 from pileus.relay_chain.real.authoring import AuthoredBlock, author_block, check_block, layout_of
 from pileus.relay_chain.real.codes import ValidationCodes
 from pileus.relay_chain.real.coretime import core_entries, sells_coretime
@@ -54,6 +56,8 @@ from pileus.relay_chain.real.parachain_host import (
     ParachainHost,
     Scheduled,
 )
+from pileus.relay_chain.real.prechecking import SUBMIT, pvf_check_extrinsic
+from pileus.relay_chain.sessions import SessionInfo
 from pileus.relay_chain.state import StateDatabase
 from pileus.relay_chain.statements import BackedCandidate, SigningContext
 from pileus.relay_chain.storage import RelayState
@@ -200,11 +204,14 @@ class RealRelayChain:
 
     def call(self, entry_point: str, argument: bytes, block: RelayBlock) -> bytes:
         """Call a runtime API on the state after `block`; changes are discarded. Raises `StateUnavailable`."""
-        runtime = self.runtime(block)
-        backend = FullBackend(
-            self.database.state_at(block.state_root), block.state_root, self.database.layout
+        return self.runtime(block).call(entry_point, argument, self._context(block))
+
+    def _context(self, block: RelayBlock) -> OffchainContext:
+        """In which the runtime can be asked about the state after `block`."""
+        state = self.database.state_at(block.state_root)
+        return OffchainContext(
+            FullBackend(state, block.state_root, self.database.layout), version_of=self._version_of
         )
-        return runtime.call(entry_point, argument, OffchainContext(backend, version_of=self._version_of))
 
     def metadata(self, block: RelayBlock) -> Metadata:
         """What the runtime after `block` says of itself. Takes a second. Raises `BadMetadata`."""
@@ -290,16 +297,17 @@ class RealRelayChain:
     ) -> AuthoredBlock:
         """Author, check and import the next block, on `parent` (the best block if not given) and in `slot` (the next).
 
-        Every validator signs that it has its chunk of each pending candidate. `extrinsics` are encoded with their
-        length. Raises `UnknownRelayBlock`, `StateUnavailable`, `InvalidBlock` and `SandboxError` from the runtime,
-        `ContextDivergence` when the block does not execute as it was authored, and `ValueError` for a slot that is
-        not after the parent's.
+        Every validator signs that it has its chunk of each pending candidate, and votes on new validation code that it
+        has. `extrinsics` are encoded with their length. Raises `UnknownRelayBlock`, `StateUnavailable`, `InvalidBlock`
+        and `SandboxError` from the runtime, `ContextDivergence` when the block does not execute as it was authored, and
+        `ValueError` for a slot that is not after the parent's.
         """
         parent_block = self._best if parent is None else self.block(parent)
         slot = parent_block.slot + 1 if slot is None else slot
         if slot <= parent_block.slot:
             raise ValueError(f"slot {slot} is not after slot {parent_block.slot} of the parent")
         runtime = self.runtime(parent_block)
+        votes = self._pvf_checks(parent_block)
         inherent = ParachainsInherentData(
             self._bitfields(parent_block), tuple(candidates), (), parent_block.header
         )
@@ -309,12 +317,14 @@ class RealRelayChain:
             slot,
             runtime,
             inherent,
-            extrinsics,
+            [*votes, *extrinsics],
             slot_duration=self.slot_duration,
             version_of=self._version_of,
         )
         check_block(self.database, parent_block, runtime, proposal.block, version_of=self._version_of)
-        block = self._import(parent_block, slot, runtime, proposal, candidates)
+        applied = zip(proposal.block.extrinsics, proposal.dispatch_results, strict=True)
+        counted = tuple(votes[one] for one, result in applied if one in votes and result == APPLIED)
+        block = self._import(parent_block, slot, runtime, proposal, candidates, counted)
         taken = set(block.backed)
         refused = tuple(
             explain_drop(self, candidate, parent_block, log)
@@ -374,6 +384,20 @@ class RealRelayChain:
             for index, validator in enumerate(self._session_validators(host))
         )
 
+    def _pvf_checks(self, parent: RelayBlock) -> dict[bytes, SignedPvfCheck]:
+        """Votes on new validation code that a child of `parent` may take, by their extrinsics."""
+        runtime, state = self.runtime(parent), self.state(parent)
+        if SUBMIT not in runtime.blob.entry_points or not pvfs_require_precheck(state):
+            return {}
+        host = self.host(parent)
+        session = SessionInfo(host.session_index_for_child(), self._session_validators(host))
+        votes: dict[bytes, SignedPvfCheck] = {}
+        for vote in gather_pvf_checks(state, session):
+            extrinsic = pvf_check_extrinsic(runtime, self._context(parent), vote)
+            if extrinsic is not None:
+                votes[extrinsic] = vote
+        return votes
+
     def _import(
         self,
         parent: RelayBlock,
@@ -381,6 +405,7 @@ class RealRelayChain:
         runtime: WasmRuntime,
         proposal: Proposal,
         candidates: Sequence[BackedCandidate],
+        pvf_checks: tuple[SignedPvfCheck, ...],
     ) -> RelayBlock:
         changes = proposal.changes
         if changes.changes.children:
@@ -399,6 +424,7 @@ class RealRelayChain:
             backed=tuple(candidate for candidate in candidates if candidate.candidate.hash() in backed),
             included=tuple(candidate for candidate in parent.pending if candidate.hash() in included),
             pending=self._pending(host),
+            pvf_checks=pvf_checks,
         )
         self._blocks[block.hash] = block
         if block.number > self._best.number:
