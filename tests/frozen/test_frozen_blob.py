@@ -13,6 +13,7 @@ import pytest
 from host_functions.contexts import ValidationContext
 from host_functions.executor.frozen import interface
 from host_functions.executor.frozen.freeze import FreezeError, FrozenBlob, freeze
+from host_functions.executor.frozen.immortal import IMMORTAL, MANY
 from host_functions.executor.frozen.module import Kind, read_module, write_module
 from host_functions.executor.frozen.sources import ImportRefused
 from host_functions.executor.frozen.vm import MissingVm, cached_vm_path, find_vm, store_vm
@@ -111,6 +112,31 @@ def test_the_same_sources_and_vm_give_the_same_bytes_in_every_process(
             check=True,
         )
         assert done.stdout.strip() == blake2_256(trouble_blob.code).hex()
+
+
+def test_its_objects_are_immortal(
+    demo_wasm: WasmRuntime, python_vm: bytes, compiled: CompileCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a call that looks at them writes to none, and copies fewer pages: compared with a blob without."""
+    monkeypatch.setattr("host_functions.executor.frozen.freeze.made_immortal", lambda memory, found: memory)
+    mortal = freeze("runtime.chains.demo", vm=python_vm, cache=compiled)
+    one, other = initial_memory(mortal.code), initial_memory(demo_wasm.code)
+    assert len(one) == len(other)
+    both = zip(memoryview(one).cast("I"), memoryview(other).cast("I"), strict=True)
+    words = [(count, now) for count, now in both if count != now]
+    assert len(words) > 20_000
+    assert {count for _, count in words} == {IMMORTAL}
+    assert max(count for count, _ in words) < MANY
+
+
+def initial_memory(code: bytes) -> bytes:
+    module = read_module(code)
+    memory = bytearray()
+    for segment in module.data:
+        start = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(segment.offset[1:-1]))
+        memory.extend(bytes(start + len(segment.content) - len(memory)))
+        memory[start : start + len(segment.content)] = segment.content
+    return bytes(memory) + bytes(-len(memory) % 4)
 
 
 def test_nothing_of_the_machine_is_in_the_blob(trouble_blob: FrozenBlob) -> None:

@@ -120,6 +120,11 @@ def test_each_call_begins_where_the_runtime_was_frozen(trouble: WasmRuntime) -> 
     assert [trouble.call("Trouble_remember", b"x", ValidationContext()) for _ in range(3)] == [b"\x04"] * 3
 
 
+def test_what_the_import_made_is_never_destroyed(trouble: WasmRuntime) -> None:
+    """The price of immortal objects; what a call makes is destroyed as everywhere."""
+    assert trouble.call("Trouble_forget", b"", ValidationContext()) == b"of the call"
+
+
 @pytest.mark.parametrize("size", [0, 1, 1000, 4096, 4097, 70_000, 5_000_000])
 def test_arguments_and_results_of_any_size(trouble: WasmRuntime, size: int) -> None:
     argument = bytes(range(251)) * (size // 251 + 1)

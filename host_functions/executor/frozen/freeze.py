@@ -3,7 +3,8 @@
 The VM imports the runtime as Python does. Afterwards its memory and its mutable globals are written back into
 the module as the state it begins with, and each entry point becomes an exported function of the calling style
 of [RFC-145]. That is all of an instance that can change: the VM has no instruction that changes a table, so a
-fresh instance of the blob is in exactly the state after the imports.
+fresh instance of the blob is in exactly the state after the imports. Its objects are immortal, so that calls write
+less (`host_functions.executor.frozen.immortal`).
 
 The VM has no clock and no randomness, so the same sources and the same VM give the same bytes, everywhere and
 every time. The blob's hash is the code hash.
@@ -22,6 +23,7 @@ import zstandard
 from host_functions.compressed_blob import CODE_BLOB_BOMB_LIMIT, STRONG_LEVEL, compress
 from host_functions.contexts.base import HostContext
 from host_functions.errors import GuestPanic, PileusError
+from host_functions.executor.frozen.immortal import UnexpectedLayout, made_immortal
 from host_functions.executor.frozen.interface import INTERFACE_VERSION
 from host_functions.executor.frozen.module import (
     DataSegment,
@@ -51,6 +53,8 @@ __all__ = ["FreezeError", "FrozenBlob", "freeze"]
 
 HEAP: Final = Dynamic(2048)
 """Pages the VM may have while it imports a runtime: 128 MiB."""
+OBJECTS: Final = -1
+"""In place of an entry point's index: the VM tells where its objects are."""
 BLOCK: Final = 4096
 """Memory is written in blocks of this size, without those that are zero."""
 I32, I64 = 0x7F, 0x7E
@@ -104,7 +108,9 @@ def freeze(
     vm = find_vm() if vm is None else vm
     machine = WasmRuntime(vm, heap=HEAP, cache=cache)
     try:
-        answer, state = machine.snapshot("load", _archive(runtime, modules), _AtImport())
+        answer, state, objects = machine.snapshot(
+            "load", _archive(runtime, modules), _AtImport(), then=("enter", OBJECTS, 0)
+        )
     except GuestPanic as error:
         raise FreezeError(f"{runtime} fails when it is imported: {error.message}") from None
     except PileusError as error:
@@ -112,6 +118,10 @@ def freeze(
     loaded = json.loads(answer)
     entry_points = tuple(loaded["entry_points"])
     version = _version(bytes.fromhex(loaded["version"]))
+    try:
+        state = state._replace(memory=made_immortal(state.memory, objects))
+    except UnexpectedLayout as error:
+        raise FreezeError(f"{runtime}: {error}") from None
     module = _frozen(read_module(vm), state, entry_points)
     manifest = Manifest(INTERFACE_VERSION, blake2_256(vm), runtime)
     module.custom = [*_sections(version), (FROZEN_SECTION, manifest.encode())]

@@ -76,6 +76,13 @@ class Snapshot(NamedTuple):
     """By the name they are exported under, without sign or with."""
 
 
+class _Taken(NamedTuple):
+    """What `WasmRuntime.snapshot` wants of a call."""
+
+    then: tuple[str, *tuple[int, ...]]
+    found: list[tuple[Snapshot, bytes]]
+
+
 class WasmRuntime:
     """A compiled blob. May be shared between threads."""
 
@@ -156,17 +163,24 @@ class WasmRuntime:
         result = self._call(entry_point, argument, context, None, _Meter(fuel, left.append))
         return result, fuel - left[0]
 
-    def snapshot(self, entry_point: str, argument: bytes, context: HostContext) -> tuple[bytes, Snapshot]:
-        """As `call`, and the state in which the call left the instance: for freezing a guest."""
-        taken: list[Snapshot] = []
-        return self._call(entry_point, argument, context, taken.append), taken[0]
+    def snapshot(
+        self, entry_point: str, argument: bytes, context: HostContext, *, then: tuple[str, *tuple[int, ...]]
+    ) -> tuple[bytes, Snapshot, bytes]:
+        """As `call`, and the state in which the call left the instance: for freezing a guest.
+
+        ``then``: a function of the same instance and its arguments, called without input when the state was taken;
+        what it returns comes last.
+        """
+        taken = _Taken(then, [])
+        result = self._call(entry_point, argument, context, taken)
+        return result, *taken.found[0]
 
     def _call(
         self,
         entry_point: str,
         argument: bytes,
         context: HostContext,
-        take: Callable[[Snapshot], None] | None,
+        take: _Taken | None,
         meter: _Meter | None = None,
     ) -> bytes:
         if entry_point not in self._entry_points:
@@ -213,7 +227,7 @@ class WasmRuntime:
         self,
         execution: Execution,
         store: wasmtime.Store,
-        take: Callable[[Snapshot], None] | None,
+        take: _Taken | None,
         meter: _Meter | None,
     ) -> bytes:
         if self._config.metered:
@@ -237,9 +251,17 @@ class WasmRuntime:
             raise
         if meter is not None:
             meter.left(store.get_fuel())
+        result = memory.read(packed & LOW, packed >> 32 & LOW)
         if take is not None:
-            take(_snapshot(memory, instance, store))
-        return memory.read(packed & LOW, packed >> 32 & LOW)
+            state = _snapshot(memory, instance, store)
+            name, *numbers = take.then
+            function = exports.get(name)
+            if not isinstance(function, wasmtime.Func):
+                raise InvalidCode(f"{name} is no function")
+            execution.argument = b""
+            packed = int(function(store, *numbers))
+            take.found.append((state, memory.read(packed & LOW, packed >> 32 & LOW)))
+        return result
 
     def _explain(self, trap: wasmtime.Trap, exports: Exports, store: wasmtime.Store) -> None:
         """Raise the reason behind a trap that the guest's own stack count made; do nothing for others."""

@@ -27,6 +27,22 @@ class Odd(Exception):
     """An exception of the runtime's own."""
 
 
+ENDED: list[bytes] = []
+
+
+class Mortal:
+    """Tells when it is destroyed."""
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+
+    def __del__(self) -> None:
+        ENDED.append(self.name)
+
+
+KEPT = [Mortal(b"of the import")]
+
+
 def fail(argument: bytes) -> bytes:
     return innermost(argument)
 
@@ -87,6 +103,14 @@ def remember(argument: bytes) -> bytes:
     """Python state of one call, which no other call may see."""
     LONG[len(LONG)] = argument
     return bytes([len(LONG)])
+
+
+def forget(argument: bytes) -> bytes:
+    """Let go of an object that the import made, and of one that this call made."""
+    KEPT.clear()
+    KEPT.append(Mortal(b"of the call"))
+    KEPT.clear()
+    return b", ".join(ENDED)
 
 
 def work(argument: bytes) -> bytes:
@@ -209,6 +233,7 @@ ENTRY_POINTS = {
             nothing,
             echo,
             remember,
+            forget,
             work,
             orders,
         ),
