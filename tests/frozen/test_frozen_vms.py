@@ -25,7 +25,8 @@ from runtime.chains import demo
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        importlib.util.find_spec("componentize_py") is None, reason="no componentize-py (make vm installs it)"
+        importlib.util.find_spec("componentize_py") is None,
+        reason="no componentize-py (make test-frozen installs it)",
     ),
 ]
 GUESTS = Path(__file__).parent / "guests"
