@@ -68,6 +68,13 @@ class Proposal:
     refused: tuple[RefusedExtrinsic, ...]
 
 
+def _refusal(result: bytes) -> str:
+    """An ``ApplyExtrinsicResult`` that is an error, by its name where it is an ``InvalidTransaction``."""
+    if len(result) == 3 and result[:2] == b"\x01\x00" and result[2] in [*TransactionValidity]:
+        return str(InvalidTransaction(TransactionValidity(result[2])))
+    return f"ApplyExtrinsicResult 0x{result.hex()}"
+
+
 def propose(
     runtime: Runtime,
     parent: Header,
@@ -139,9 +146,7 @@ def propose(
         else:
             state.rollback_host_transaction()
             future = result in FUTURE_RESULTS
-            refused.append(
-                RefusedExtrinsic(extrinsic, f"ApplyExtrinsicResult 0x{result.hex()}", is_future=future)
-            )
+            refused.append(RefusedExtrinsic(extrinsic, _refusal(result), is_future=future))
 
     # FINALIZE
     final = Header.decode(call("BlockBuilder_finalize_block", b""))

@@ -129,7 +129,7 @@ def test_calls_of_another_transaction_version_are_refused_and_told(
     run = network(text.replace('"demo_2"', '"recoded"'))
     problems = {report.block.number: report.problems for report in run.run(20) if report.problems}
     # What came with relay block 13, in which the version is applied, meets the new version in 14.
-    assert problems == {14: ("upgraded refused an extrinsic: ApplyExtrinsicResult 0x010004",)}
+    assert problems == {14: ("upgraded refused an extrinsic: InvalidTransaction::BAD_PROOF",)}
 
 
 def test_two_upgrades_in_sequence_and_one_too_early(example: str, version: Callable[..., str]) -> None:

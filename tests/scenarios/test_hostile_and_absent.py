@@ -287,7 +287,7 @@ def test_18_who_cannot_pay_is_not_heard() -> None:
     included = [candidate for _ in range(3) for candidate in network.step().candidates]
     assert all(len(candidate.collation.block.extrinsics) == 2 for candidate in included)  # its inherents
     refused = [refused for candidate in included for refused in candidate.collation.proposal.refused]
-    assert refused[0].reason == "ApplyExtrinsicResult 0x010001"  # InvalidTransaction::Payment
+    assert refused[0].reason == "InvalidTransaction::PAYMENT"
     assert para.mempool == []
     para._sender = rich
     para.submit(messaging.call_of(messaging.submit, item).encode())
