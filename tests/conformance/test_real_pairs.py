@@ -149,7 +149,7 @@ class CoretimeMetadata:
 
     def item(self, pallet: str, name: str) -> StorageItem:
         hashers = self._hashers if name == "CoreDescriptors" else ()
-        return StorageItem(storage_prefix(pallet, name), hashers, (), "type")
+        return StorageItem(storage_prefix(pallet, name), hashers, (), "type", None)
 
     def storage_key(self, pallet: str, name: str, *keys: bytes) -> bytes:
         return storage_prefix(pallet, name) + b"".join(twox_256(key) for key in keys)
