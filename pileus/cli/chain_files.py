@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Annotated, TypeAlias
 
 import typer
@@ -33,6 +34,7 @@ __all__ = [
     "refusals_of",
 ]
 
+BUILD_FIRST = "'pileus runtime build {}' makes a blob of a Python runtime"
 VERSION_TIMEOUT = 30.0
 """Seconds that ``Core_version`` may take. It needs some milliseconds."""
 
@@ -65,8 +67,21 @@ def read_runtime_file(source: str) -> RuntimeFile:
     """The chain spec or blob in a file, or on standard input for ``-``."""
     try:
         return parse_runtime_file(read_input(source))
+    except UnreadableInput as error:
+        if isinstance(error.__cause__, FileNotFoundError) and _is_python(source):
+            raise UnreadableInput(f"{error}; {BUILD_FIRST.format(source)}") from error
+        raise
     except BadChainSpec as error:
-        raise UnreadableInput(f"{describe(source)}: {error}") from error
+        hint = f"; {BUILD_FIRST.format(source)}" if _is_python(source) else ""
+        raise UnreadableInput(f"{describe(source)}: {error}{hint}") from error
+
+
+def _is_python(source: str) -> bool:
+    """Whether somebody means a Python runtime, by its file or by the name of its module."""
+    if source.endswith(".py"):
+        return True
+    package, *rest = source.split(".")
+    return all(map(str.isidentifier, (package, *rest))) and find_spec(package) is not None
 
 
 def code_of(file: RuntimeFile, source: str) -> bytes:

@@ -105,4 +105,6 @@ def _module_and_paths(given: str) -> tuple[str, list[Path] | None]:
         if not file.is_file():
             raise UnreadableInput(f"{given}: no such file")
         return file.stem, [file.resolve().parent]
+    if Path(given).is_file():
+        raise UnreadableInput(f"{given}: expected a Python module, or its file, which ends in .py")
     return given, [Path.cwd(), *map(Path, sys.path)]

@@ -14,7 +14,7 @@ from host_functions.contexts import AuthoringContext, ImportContext, OffchainCon
 from host_functions.contexts.base import HostContext
 from host_functions.declare import functions_of, registry
 from host_functions.errors import SandboxError
-from host_functions.executor.wasm import InvalidCode, WasmBlob, parse_blob
+from host_functions.executor.wasm import CompileCache, InvalidCode, WasmBlob, parse_blob
 from host_functions.executor.wasm.blob import FunctionImport
 from host_functions.executor.wasm.helper import HELPED
 from host_functions.executor.wasm.marshal import OWN_BINDINGS, binding_of
@@ -74,10 +74,11 @@ def runtime_inspect(file: RuntimeArgument, as_json: JsonOption = False) -> None:
 def inspect(file: RuntimeFile, code: bytes, blob: WasmBlob) -> dict[str, Any]:
     """Everything the verb shows, as JSON values and bytes."""
     kind, _ = split_magic(code)
+    cache = compile_cache()
     style, style_problem = style_report(blob)
     return {
         "chain": None if file.spec is None else {"name": file.spec.name, "id": file.spec.id},
-        **version_report(code, blob),
+        **version_report(code, blob, cache),
         "code_hash": blake2_256(code),
         "code_size": len(code),
         "compressed": kind is not None,
@@ -90,7 +91,7 @@ def inspect(file: RuntimeFile, code: bytes, blob: WasmBlob) -> dict[str, Any]:
             "maximum_pages": blob.memory.maximum,
         },
         "validate_block": "validate_block" in blob.entry_points,
-        **metadata_report(file, code, blob.entry_points),
+        **metadata_report(file, code, blob.entry_points, cache),
         "entry_points": list(blob.entry_points),
         "imports": [import_report(wanted, blob) for wanted in sorted(blob.imports, key=lambda one: one.name)],
     }
@@ -104,10 +105,10 @@ def style_report(blob: WasmBlob) -> tuple[str | None, str | None]:
         return None, str(error)
 
 
-def version_report(code: bytes, blob: WasmBlob) -> dict[str, Any]:
+def version_report(code: bytes, blob: WasmBlob, cache: CompileCache | None) -> dict[str, Any]:
     """Version and APIs, or why they are not known: a validation function without a runtime has none."""
     try:
-        version, embedded = version_of(code, cache=compile_cache(), timeout=VERSION_TIMEOUT)
+        version, embedded = version_of(code, cache=cache, timeout=VERSION_TIMEOUT)
     except (InvalidCode, SandboxError, ScaleError) as error:
         return {"version": None, "version_problem": str(error), "apis": []}
     return {

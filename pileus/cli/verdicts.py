@@ -41,6 +41,8 @@ def verdicts(
     if sum((scenario is not None, run_all, write_docs is not None)) > 1:
         raise UnreadableInput("a scenario, --all and --write-docs exclude each other")
     if write_docs is not None:
+        if Path(write_docs).exists() and not Path(write_docs).is_dir():
+            raise UnreadableInput(f"{write_docs} is not a directory")
         for path in write_documents(Path(write_docs), seed):
             print(path)
         return

@@ -118,6 +118,7 @@ def test_inspect_agrees_with_what_others_found(
     pallets = {pallet["name"]: pallet for pallet in found["pallets"]}
     assert next(iter(pallets)) == "System"
     assert "remark" in pallets["System"]["calls"]
+    assert {"ExtrinsicSuccess": 0, "ExtrinsicFailed": 1}.items() <= pallets["System"]["events"].items()
     assert ("Balances" in pallets) == (version["spec_name"] != "shell")
 
     status, text, _ = pileus("runtime", "inspect", spec(name))
@@ -341,6 +342,13 @@ def test_bad_files_cost_one_line(pileus: Pileus, spec: Callable[[str], Path], tm
         (["call", "-", "Core_version", "-"], "standard input (-) can be read once only"),
         (["call", "SPEC", "Core_version", "--timeout", "0"], "--timeout"),
         (["inspect", "no/such/file"], "cannot read no/such/file"),
+        (["inspect", "missing.json"], "cannot read missing.json: No such file or directory\n"),
+        (
+            ["inspect", "runtime.chains.demo"],
+            "; 'pileus runtime build runtime.chains.demo' makes a blob of a Python",
+        ),
+        (["inspect", __file__], "; 'pileus runtime build "),
+        (["build", "SPEC"], "expected a Python module, or its file, which ends in .py"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -364,3 +372,5 @@ def test_a_cache_that_is_not_ours_alone_is_not_used(
     assert (status, out) == (0, AUTHORITIES)
     assert error.startswith("pileus: warning: compiled code is not kept: ")
     assert list(shared.iterdir()) == []
+    status, _, error = pileus("runtime", "inspect", spec(LOCAL))
+    assert (status, error.count("compiled code is not kept")) == (0, 1)
