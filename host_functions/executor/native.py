@@ -45,7 +45,10 @@ class NativeRuntime:
             raise GuestPanic(entry_point, f"{self.module_name} exports no such function")
         with observed(context, "native", entry_point).externalities():
             try:
-                return function(argument)
+                result = function(argument)
+                if type(result) is not bytes:
+                    raise TypeError(f"an entry point returns bytes, not {type(result).__name__}")
+                return result
             except (PileusError, *OF_THE_HOST):
                 raise
             except Exception as error:

@@ -46,29 +46,32 @@ def identity(key: bytes) -> bytes:
     return key
 
 
-class _Item:
+class Item:
     """Naming and prefix, common to all items."""
 
-    __slots__ = ("name", "pallet", "prefix")
-
-    prefix: bytes
-    """``twox_128(pallet) ++ twox_128(item)``, 32 bytes."""
+    __slots__ = ("_prefix", "name", "pallet")
 
     def __init__(self) -> None:
         self.pallet = ""
         self.name = ""
+        self._prefix: bytes | None = None
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.pallet = owner.__name__
         self.name = name
-        # Now and not when first needed: a frozen runtime would need it first in every call.
-        self.prefix = storage_prefix(self.pallet, self.name)
+
+    @property
+    def prefix(self) -> bytes:
+        """``twox_128(pallet) ++ twox_128(item)``, 32 bytes."""
+        if self._prefix is None:
+            self._prefix = storage_prefix(self.pallet, self.name)
+        return self._prefix
 
     def __repr__(self) -> str:
         return f"<storage {self.pallet}::{self.name}>"
 
 
-class StorageValue(_Item, Generic[V, Q]):
+class StorageValue(Item, Generic[V, Q]):
     """One value."""
 
     __slots__ = ("codec", "default")
@@ -125,7 +128,7 @@ class StorageVec(StorageValue[tuple[V, ...], tuple[V, ...]]):
         host.append(self.prefix, self.item.encode(value))
 
 
-class StorageMap(_Item, Generic[K, V, Q]):
+class StorageMap(Item, Generic[K, V, Q]):
     """Key -> value."""
 
     __slots__ = ("default", "hasher", "key_codec", "value_codec")
@@ -174,7 +177,7 @@ class StorageMap(_Item, Generic[K, V, Q]):
         return value
 
 
-class StorageDoubleMap(_Item, Generic[K, K2, V, Q]):
+class StorageDoubleMap(Item, Generic[K, K2, V, Q]):
     """Two keys -> value."""
 
     __slots__ = ("default", "first_codec", "first_hasher", "second_codec", "second_hasher", "value_codec")

@@ -96,6 +96,34 @@ def test_what_a_guest_may_not_have_is_named(
     assert str(error).startswith(" -> ".join(chain_of_imports))
 
 
+@pytest.mark.parametrize("nested", ["x = " + "-" * 20_000 + "1\n", "x = " + "+".join(["1"] * 30_000) + "\n"])
+def test_a_source_too_deep_for_the_parser_is_refused(chain: Path, nested: str) -> None:
+    assert "nested too deeply" in refusal(chain, nested).reason
+
+
+def test_a_byte_order_mark_is_no_part_of_a_source(chain: Path) -> None:
+    (chain / "my_chain.py").write_bytes(b"\xef\xbb\xbfX = 1\n")
+    (module,) = [module for module in collect_sources("my_chain", [chain]) if module.name == "my_chain"]
+    assert module.source == "X = 1\n"
+
+
+def test_a_module_cannot_stand_in_for_the_standard_library(chain: Path) -> None:
+    """Python would import the one beside the runtime, the VM its own: two engines, two runtimes."""
+    (chain / "textwrap.py").write_text("def dedent(text):\n    return 'mine'\n")
+    (chain / "helpers" / "money.py").write_text("from textwrap import dedent\n")
+    error = refusal(chain, "import json\nimport helpers.money\n")
+    assert error.chain == ("my_chain", "helpers.money", "textwrap")
+    assert "textwrap.py beside the runtime has the name" in error.reason
+    assert "json" not in collect(chain, "import json\n")
+
+
+@pytest.mark.parametrize("name", ["json", "random", "json.tool"])
+def test_a_runtime_cannot_be_named_as_a_standard_module(chain: Path, name: str) -> None:
+    (chain / "json.py").write_text("ENTRY_POINTS = {}\n")
+    with pytest.raises(ImportRefused, match="cannot have the name of a module of the standard library"):
+        collect_sources(name, [chain])
+
+
 def test_the_whole_chain_of_imports_is_named(chain: Path) -> None:
     (chain / "helpers" / "deep.py").write_text("from secrets import token_bytes\n")
     error = refusal(chain, "from helpers.money import deep\n")

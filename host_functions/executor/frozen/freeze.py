@@ -13,6 +13,7 @@ every time. The blob's hash is the code hash.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,10 @@ HEAP: Final = Dynamic(2048)
 """Pages the VM may have while it imports a runtime: 128 MiB."""
 OBJECTS: Final = -1
 """In place of an entry point's index: the VM tells where its objects are."""
+ENTRY_POINT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+"""Name of an entry point, which becomes the name of an export."""
+RESERVED: Final = ("memory", "__heap_base")
+"""Names that mean something else to a host."""
 BLOCK: Final = 4096
 """Memory is written in blocks of this size, without those that are zero."""
 I32, I64 = 0x7F, 0x7E
@@ -115,9 +120,8 @@ def freeze(
         raise FreezeError(f"{runtime} fails when it is imported: {error.message}") from None
     except PileusError as error:
         raise FreezeError(f"{runtime} fails when it is imported: {error}") from None
-    loaded = json.loads(answer)
-    entry_points = tuple(loaded["entry_points"])
-    version = _version(bytes.fromhex(loaded["version"]))
+    entry_points, encoded = _loaded(runtime, answer)
+    version = _version(encoded)
     try:
         state = state._replace(memory=made_immortal(state.memory, objects))
     except UnexpectedLayout as error:
@@ -137,6 +141,23 @@ class _AtImport(HostContext):
 
 def _archive(runtime: str, modules: Sequence[GuestModule]) -> bytes:
     return json.dumps({"runtime": runtime, "modules": modules}, ensure_ascii=False).encode()
+
+
+def _loaded(runtime: str, answer: bytes) -> tuple[tuple[str, ...], bytes]:
+    """Entry points, and the encoded version. The VM ran the runtime's code, so nothing it says is believed."""
+    try:
+        told = json.loads(answer)
+        entry_points, version = tuple(told["entry_points"]), bytes.fromhex(told["version"])
+    except (ValueError, TypeError, LookupError):
+        raise FreezeError(f"{runtime} changes what the Python VM itself is made of") from None
+    if not entry_points:
+        raise FreezeError(f"{runtime} has no entry point: its table ENTRY_POINTS is empty")
+    for name in entry_points:
+        if not isinstance(name, str) or not ENTRY_POINT.fullmatch(name) or name in RESERVED:
+            raise FreezeError(f"{runtime}: {name!r:.80} cannot be the name of an entry point")
+    if len(set(entry_points)) < len(entry_points):
+        raise FreezeError(f"{runtime} has two entry points of one name")
+    return entry_points, version
 
 
 def _version(encoded: bytes) -> RuntimeVersion | None:

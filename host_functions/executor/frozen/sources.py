@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -31,6 +32,10 @@ GUEST_PARTS: Final = (
     "host_functions.interfaces",
     "host_functions.state_machine",
 )
+INSTALLED: Final = frozenset(
+    Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+"""Where the standard library and installed packages lie; there, nothing takes its place."""
 PROJECT: Final = ("runtime", "host_functions", "pov_validator", "pileus")
 ALWAYS: Final = (
     "host_functions.abi",
@@ -68,6 +73,8 @@ def collect_sources(runtime: str, paths: Sequence[Path] | None = None) -> tuple[
 
     ``paths``: where to look for modules of the runtime's own, else ``sys.path``. Raises `ImportRefused`.
     """
+    if runtime.partition(".")[0] in sys.stdlib_module_names:
+        raise ImportRefused((runtime,), "a runtime cannot have the name of a module of the standard library")
     search = [ROOT, *(map(Path, sys.path) if paths is None else paths)]
     collected = _Collector(search)
     for name in (runtime, *ALWAYS):
@@ -84,9 +91,12 @@ class _Collector:
 
     def add(self, name: str, chain: tuple[str, ...]) -> None:
         """Collect ``name`` and what it imports. ``chain``: the modules that led here, the last imports it."""
-        if name in self.modules or name in ALLOWED:
+        if name in self.modules:
             return
         chain = (*chain, name)
+        if name in ALLOWED:
+            self._refuse_namesake(name, chain)
+            return
         if name in SUPPORTED_FOR_DECLARE and chain[-2:-1] == (DISPATCHER,):
             return
         base, path = self._locate(name, chain)
@@ -98,8 +108,10 @@ class _Collector:
             self.add(parent, chain)
         try:
             tree = ast.parse(source, str(path))
-        except SyntaxError as error:
+        except (SyntaxError, ValueError) as error:
             raise ImportRefused(chain, f"does not parse: {error}") from None
+        except (RecursionError, MemoryError):
+            raise ImportRefused(chain, "does not parse: its expressions are nested too deeply") from None
         package = name if is_package else parent
         for wanted, optional in _imports(tree, package):
             if optional and self._find(wanted) is None:
@@ -131,6 +143,20 @@ class _Collector:
                 )
         return base, path
 
+    def _refuse_namesake(self, name: str, chain: tuple[str, ...]) -> None:
+        """A module beside the runtime that Python may import in place of one of the standard library; the VM never
+        does, so the engines would differ."""
+        if self._own is None or self._own.resolve() in INSTALLED:
+            return
+        root = name.partition(".")[0]
+        for path in (self._own / root / "__init__.py", self._own / f"{root}.py"):
+            if path.is_file():
+                raise ImportRefused(
+                    chain,
+                    f"{path.relative_to(self._own)} beside the runtime has the name of a module of the standard"
+                    " library, which a frozen runtime gets instead: rename it",
+                )
+
     def _find(self, name: str) -> tuple[Path, Path] | None:
         relative = Path(*name.split("."))
         for base in self._search:
@@ -146,7 +172,7 @@ def _is_guest(name: str) -> bool:
 
 def _read(path: Path, chain: tuple[str, ...]) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ImportRefused(chain, f"cannot be read: {error}") from None
 

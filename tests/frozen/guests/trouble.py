@@ -95,6 +95,64 @@ def nothing(argument: bytes) -> bytes:
     return None  # type: ignore[return-value]
 
 
+def array(argument: bytes) -> bytes:
+    return bytearray(argument)
+
+
+class Mute(Exception):
+    """Has no message to give."""
+
+    def __str__(self) -> str:
+        return str(1 // 0)
+
+
+def mute(argument: bytes) -> bytes:
+    raise Mute
+
+
+class Mask(type):
+    """Hides the names of its classes."""
+
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise ValueError("no name")
+
+
+class Masked(Exception, metaclass=Mask):
+    """Has no name to give."""
+
+
+def masked(argument: bytes) -> bytes:
+    raise Masked("behind a mask")
+
+
+def print_something(argument: bytes) -> bytes:
+    print("something")
+    return b""
+
+
+def open_something(argument: bytes) -> bytes:
+    with open("something", "rb") as file:
+        return file.read()
+
+
+class Careless:
+    """Fails when it is destroyed."""
+
+    def __del__(self) -> None:
+        raise ValueError("too late")
+
+
+async def nobody_waits() -> None:
+    """Is called and not awaited."""
+
+
+def careless(argument: bytes) -> bytes:
+    Careless()
+    nobody_waits()  # type: ignore[unused-coroutine]
+    return b"went on"
+
+
 def echo(argument: bytes) -> bytes:
     return argument
 
@@ -238,5 +296,10 @@ ENTRY_POINTS = {
             orders,
         ),
         *(ask_everything, thin, unlinked, other_root, read, numbers),
+        *(array, mute, masked, careless),
     )
-} | {"Core_version": version}
+} | {
+    "Trouble_print": print_something,
+    "Trouble_open": open_something,
+    "Core_version": version,
+}

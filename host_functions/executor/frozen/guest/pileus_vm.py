@@ -5,9 +5,12 @@ imports them. Loading happens once, when a runtime is frozen; the state of the i
 blob. Everything a module does at import therefore happens then, without a host but for pure functions.
 """
 
+import builtins
 import gc
 import json
 import sys
+import warnings
+from contextlib import suppress
 from importlib.machinery import BuiltinImporter, ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any
@@ -52,6 +55,28 @@ class Sources:
         exec(code, module.__dict__)
 
 
+class NoOutput:
+    """Standard output and error, which a guest does not have."""
+
+    def write(self, text: str) -> int:
+        raise RuntimeError(
+            "a frozen runtime cannot print: host_functions.interfaces.logging.log tells the host"
+        )
+
+    def flush(self) -> None:
+        return None
+
+
+def close_the_doors() -> None:
+    """What leads to the system would trap without a word; so that it says what is wrong instead."""
+    sys.stdout = sys.stderr = NoOutput()
+    # Of what stops nobody the interpreter tells standard error: a ``__del__`` that raises, a coroutine not awaited.
+    sys.unraisablehook = lambda problem: None
+    warnings.simplefilter("ignore")
+    for name in ("open", "input", "breakpoint", "exit", "quit", "help"):
+        builtins.__dict__.pop(name, None)
+
+
 class NoMore:
     """The finder of modules after loading: whatever is to be had is there."""
 
@@ -74,6 +99,8 @@ class WitWorld(wit_world.WitWorld):  # type: ignore[misc]
         try:
             entry_point = pileus_objects.addresses if index == OBJECTS else ENTRY_POINTS[index]
             answer: bytes = entry_point(argument)
+            if type(answer) is not bytes:
+                raise TypeError(f"an entry point returns bytes, not {type(answer).__name__}")
         except BaseException as error:
             raise pileus_links.abort(pileus_report.report(error)) from None
         return answer
@@ -82,7 +109,8 @@ class WitWorld(wit_world.WitWorld):  # type: ignore[misc]
 def prepare() -> None:
     """Do now what a process does at first use; each call begins here, and would do it again.
 
-    Codecs write themselves out as Python source and compile it when they are first needed.
+    Codecs write themselves out as Python source and compile it when they are first needed; storage items hash
+    their names.
     """
     from runtime.primitives.scale import Struct
     from runtime.primitives.scale.generate import Compiled
@@ -91,17 +119,20 @@ def prepare() -> None:
     while pending:
         kind = pending.pop()
         pending.extend(kind.__subclasses__())
-        try:
+        with suppress(Exception):  # one without fields, or wrong ones: that is for its first use to say
             kind.codec()
-        except (AttributeError, TypeError, ValueError):
-            continue  # an abstract base has no fields to encode
+    storage = sys.modules.get("runtime.support.storage")
     for found in gc.get_objects():
-        if isinstance(found, Compiled):
+        kind = type(found)  # and not what it says of itself
+        if issubclass(kind, Compiled):
             found.encoder()
             found.decoder()
+        elif storage is not None and issubclass(kind, storage.Item):
+            found.prefix  # noqa: B018  (it is remembered)
 
 
 def load(archive: bytes) -> bytes:
+    close_the_doors()
     description = json.loads(archive)
     sources = Sources(description["modules"])
     # The finders of files would trap: there are none here.
@@ -113,11 +144,20 @@ def load(archive: bytes) -> bytes:
     entry_points: Any = getattr(sys.modules[description["runtime"]], "ENTRY_POINTS", None)
     if not hasattr(entry_points, "items"):
         raise TypeError(f"module {description['runtime']} is not a runtime: it has no table ENTRY_POINTS")
-    ENTRY_POINTS[:] = [function for _, function in sorted(entry_points.items())]
+    table = dict(entry_points.items())
+    for name, function in table.items():
+        if type(name) is not str or not callable(function):
+            raise TypeError(
+                f"ENTRY_POINTS has {name!r}: {function!r}; it is names, and functions from bytes to bytes"
+            )
+    names = sorted(table)
+    ENTRY_POINTS[:] = [table[name] for name in names]
     prepare()
-    version = entry_points["Core_version"](b"") if "Core_version" in entry_points else b""
+    version = table["Core_version"](b"") if "Core_version" in table else b""
+    if type(version) is not bytes:
+        raise TypeError(f"Core_version returns bytes, not {type(version).__name__}")
     pileus_links.STATE_VERSION[0] = min(version[-1], 1) if version else 0  # system_version comes last
-    answer = json.dumps({"entry_points": sorted(entry_points), "version": version.hex()}).encode()
+    answer = json.dumps({"entry_points": names, "version": version.hex()}).encode()
     del description, archive
     gc.collect()
     gc.freeze()
