@@ -120,7 +120,7 @@ class RunningParachain:
         governed: bool = False,
     ) -> None:
         """Build genesis. `module` assembles `runtime`, see `load_runtime` and `engine_of`; `cache` is for compiled
-        code. `governed`: its first authority has an account, so that it can sign calls (`submit_upgrade`).
+        code. `governed`: its first authority has an account, so that it can sign calls, see `submit_upgrade`.
         """
         self._cache = cache
         self.spec = spec
@@ -249,18 +249,16 @@ class RunningParachain:
             raise ValueError(f"{self.spec.runtime} has no pallet lookout")
         self.submit(self.lookout.call_of(self.lookout.look, source, None, tuple(keys)).encode())
 
-    def submit_upgrade(self, code: bytes) -> None:
-        """Have the first authority authorize new code and bring it. The chain must be `governed`."""
-        for call in self.upgrade_calls(code):
-            self._submit(call, self._keys[0])
-
-    def upgrade_calls(self, code: bytes) -> tuple[bytes, bytes]:
-        """``System.authorize_upgrade`` and ``System.apply_authorized_upgrade`` of this code."""
+    def submit_upgrade(self, code: bytes) -> tuple[bytes, ...]:
+        """Have the first authority of a `governed` chain authorize new code and bring it; the two calls, encoded."""
         system = self._parts.system
-        return (
+        calls = (
             system.call_of(system.authorize_upgrade, blake2_256(code)).encode(),
             system.call_of(system.apply_authorized_upgrade, code).encode(),
         )
+        for call in calls:
+            self._submit(call, self._keys[0])
+        return calls
 
     def submit(self, call: bytes) -> None:
         """Sign a SCALE-encoded call with the sending account and put it into the mempool."""

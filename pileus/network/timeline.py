@@ -76,7 +76,7 @@ def slot_lines(report: SlotReport) -> Iterator[Text]:
         for answer in item.answers:
             yield from _answer_lines(answer)
     for step in report.upgrades:
-        style = "yellow" if step.kind == "refused" else "magenta"
+        style = "yellow" if step.kind in ("refused", "aborted") else "magenta"
         yield Text.assemble(
             "  upgrade   ",
             (step.para_name, "bold"),

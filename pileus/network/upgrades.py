@@ -81,8 +81,7 @@ class PlannedUpgrade:
 
     def submit(self) -> None:
         """Bring the code to the parachain."""
-        self._calls = self.para.upgrade_calls(self.code)
-        self.para.submit_upgrade(self.code)
+        self._calls = self.para.submit_upgrade(self.code)
 
     def note_block(self, number: int, read: Callable[[bytes], bytes | None]) -> UpgradeStep | None:
         """What relay block ``number`` did with it; ``read`` is that block's state. Once a step."""

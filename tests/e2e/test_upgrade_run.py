@@ -230,11 +230,9 @@ def test_a_frozen_blob_is_what_travels(
         pytest.skip("no Python VM: make vm")
     monkeypatch.setattr("host_functions.executor.frozen.freeze.STRONG_LEVEL", WEAK_LEVEL)
     # A slow machine is no reason to abstain.
-    params = replace(RelayChainConfig().executor_params, code_bomb_limit=80 << 20, backing_timeout=60.0)
+    params = replace(RelayChainConfig().executor_params, code_bomb_limit=60 << 20, backing_timeout=60.0)
     monkeypatch.setattr(RelayChainConfig, "executor_params", params)
-    text = example.replace("id = 2000", f'id = 2000\nexecution = "{execution}"').replace(
-        "validation_upgrade_delay", "max_code_size = 8388608\nvalidation_upgrade_delay"
-    )
+    text = example.replace("id = 2000", f'id = 2000\nexecution = "{execution}"')
     topology = tmp_path / "upgrade.toml"
     topology.write_text(text, encoding="utf-8")
     record = tmp_path / "record"
@@ -312,8 +310,8 @@ def refused(text: str) -> str:
             "$.upgrades[1].runtime: expected a spec_version above 2, which the chain has by then, demo_2 has 2",
         ),
         (
-            "validation_upgrade_delay",
-            "max_code_size = 600000\nvalidation_upgrade_delay",
+            "max_code_size = 8388608",
+            "max_code_size = 600000",
             "$.upgrades[0].runtime: expected at most 600000 bytes of code, $.relaychain.genesis.",
         ),
         (
