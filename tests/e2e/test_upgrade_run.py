@@ -254,6 +254,8 @@ def test_a_frozen_blob_is_what_travels(
     for label in ("2000-3", "2000-6", "2000-7"):
         judged = pileus("pov", "validate", record, "--candidate", label)
         assert (judged.status, judged.err) == (0, "")
+        traced = pileus("trace", record, "--candidate", label, "--diff", "author", "validate-carried")
+        assert (traced.status, traced.err) == (0, "")
 
 
 def find_vm_or_none() -> bytes | None:
