@@ -65,7 +65,9 @@ def load_runtime(module_name: str, where: str) -> tuple[NativeRuntime, Any]:
     try:
         runtime = NativeRuntime(module_name)
     except ImportError as error:
-        raise TopologyError(f"{where}: expected an importable runtime module, {error}") from error
+        missing = error.name is not None and module_name.partition(".")[0] == error.name
+        hint = " (is its folder in PYTHONPATH?)" if missing else ""
+        raise TopologyError(f"{where}: expected an importable runtime module, {error}{hint}") from error
     except TypeError as error:
         raise TopologyError(f"{where}: expected a runtime module, {error}") from error
     except (Exception, SystemExit) as error:  # whatever the module does while it is imported

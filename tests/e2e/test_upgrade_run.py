@@ -292,7 +292,8 @@ def refused(text: str) -> str:
         (
             "demo_2",
             "demo2",
-            "$.upgrades[0].runtime: expected an importable runtime module, No module named 'demo2'",
+            "$.upgrades[0].runtime: expected an importable runtime module, No module named 'demo2' "
+            "(is its folder in PYTHONPATH?)",
         ),
         ("demo_2", "json", "$.upgrades[0].runtime: expected a runtime module, module json is not a runtime"),
         (
