@@ -161,6 +161,13 @@ def test_what_was_freed_at_import_is_not_in_the_blob(
     assert WasmRuntime(blob.code, cache=compiled).call("kept", b"", ValidationContext()) == b"treASURE" * 3
 
 
+def test_a_module_of_the_vm_has_no_namesake(tmp_path: Path, python_vm: bytes, compiled: CompileCache) -> None:
+    (tmp_path / "pileus_links.py").write_text("X = 1\n")
+    (tmp_path / "mine.py").write_text("import pileus_links\nENTRY_POINTS = {'x': len}\n")
+    with pytest.raises(FreezeError, match="module pileus_links has the name of a part of the Python VM"):
+        freeze("mine", paths=[tmp_path], vm=python_vm, cache=compiled)
+
+
 @pytest.mark.parametrize(
     "source, reason",
     [

@@ -124,6 +124,41 @@ def test_each_call_begins_where_the_runtime_was_frozen(trouble: WasmRuntime) -> 
     assert [trouble.call("Trouble_remember", b"x", ValidationContext()) for _ in range(3)] == [b"\x04"] * 3
 
 
+@pytest.mark.parametrize(
+    "number, message",
+    tuple(
+        enumerate(
+            [
+                "TypeError: ext_storage_get_version_1: key is bytes, not str",
+                "TypeError: ext_storage_get_version_1: key is bytes, not bytearray",
+                "TypeError: ext_storage_set_version_1: value is bytes, not NoneType",
+                "ValueError: ext_misc_print_num_version_1: val has 64 bits, and 18446744073709551616 does not fit",
+                "TypeError: ext_misc_print_num_version_1: val is a number, not str",
+                "ValueError: ext_logging_log_version_1: level has 32 bits, and -1 does not fit",
+                "ValueError: ext_storage_clear_prefix_version_3: limit has 32 bits, and 4294967296 does not fit",
+                "TypeError: ext_storage_clear_prefix_version_3: cursor is bytes, not str",
+                "TypeError: ext_crypto_sr25519_verify_version_2: sig is bytes, not int",
+                "ScaleError: Vec<",
+                r"TypeError: get\(\) missing 1 required positional argument: 'key'",
+            ]
+        )
+    ),
+)
+def test_a_wrong_argument_is_named(trouble: WasmRuntime, number: int, message: str) -> None:
+    with pytest.raises(GuestPanic, match=message):
+        trouble.call("Trouble_misuse", bytes([number]), authoring())
+
+
+def test_arguments_by_name_and_of_derived_types(
+    trouble: WasmRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "guests"))
+    for runtime in (NativeRuntime("trouble"), trouble):
+        context = authoring()
+        assert runtime.call("Trouble_by_name", b"", context) == b"known"
+        assert [line.level for line in context.lines] == [1]
+
+
 def test_what_stops_nobody_natively_stops_no_frozen_guest(trouble: WasmRuntime) -> None:
     """The interpreter would tell standard error: a ``__del__`` that raises, a coroutine that nobody awaits."""
     assert trouble.call("Trouble_careless", b"", ValidationContext()) == b"went on"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from host_functions.interfaces import (
     child_storage,
@@ -93,6 +94,40 @@ def divide(argument: bytes) -> bytes:
 
 def nothing(argument: bytes) -> bytes:
     return None  # type: ignore[return-value]
+
+
+class OddBytes(bytes):
+    """Bytes that lie about their length."""
+
+    def __len__(self) -> int:
+        return 10**9
+
+
+MISUSES: tuple[Callable[[], object], ...] = (
+    lambda: storage.get("key"),  # type: ignore[arg-type]
+    lambda: storage.get(bytearray(b"key")),  # type: ignore[arg-type]
+    lambda: storage.set(b"key", None),  # type: ignore[arg-type]
+    lambda: misc.print_num(2**64),
+    lambda: misc.print_num("7"),  # type: ignore[arg-type]
+    lambda: logging.log(-1, b"target", b"message"),
+    lambda: storage.clear_prefix_from(b"p", 2**32, None),
+    lambda: storage.clear_prefix_from(b"p", None, "cursor"),  # type: ignore[arg-type]
+    lambda: crypto.sr25519_verify(7, b"message", bytes(32)),  # type: ignore[arg-type]
+    lambda: trie.blake2_256_ordered_root((b"a", 7), 0),  # type: ignore[arg-type]
+    storage.get,
+)
+"""Calls of host functions with what they do not take."""
+
+
+def misuse(argument: bytes) -> bytes:
+    return repr(MISUSES[argument[0]]()).encode()
+
+
+def by_name(argument: bytes) -> bytes:
+    """Arguments by name, and of types derived from the right ones."""
+    storage.set(value=OddBytes(b"value"), key=b"named")
+    logging.log(message=b"told", level=True, target=OddBytes(b"target"))
+    return b"known" if storage.exists(key=OddBytes(b"named")) else b"unknown"
 
 
 def array(argument: bytes) -> bytes:
@@ -296,7 +331,7 @@ ENTRY_POINTS = {
             orders,
         ),
         *(ask_everything, thin, unlinked, other_root, read, numbers),
-        *(array, mute, masked, careless),
+        *(array, mute, masked, careless, misuse, by_name),
     )
 } | {
     "Trouble_print": print_something,

@@ -20,17 +20,22 @@ STATE_VERSION = [0]
 """Of the loaded runtime."""
 LINKS: dict[str, Function] = {}
 """By import name of the declaration."""
+TYPED: dict[str, Function] = {}
+"""The same, as guest code calls them."""
 
 
 class Links:
     """The context of a frozen guest."""
 
     def resolve(self, function: Any) -> Function:
-        found = LINKS.get(function.name)
+        found = TYPED.get(function.name)
         if found is None:
-            from host_functions.errors import MissingHostFunction
+            plain = LINKS.get(function.name)
+            if plain is None:
+                from host_functions.errors import MissingHostFunction
 
-            raise MissingHostFunction(function.name, "the host interface of frozen runtimes")
+                raise MissingHostFunction(function.name, "the host interface of frozen runtimes")
+            found = TYPED[function.name] = typed(function, plain)
         return found
 
 
@@ -46,6 +51,55 @@ def install() -> None:
     LINKS.update({name: linked(*entry) for name, entry in FUNCTIONS.items()})
     LINKS.update(answered_by_others())
     current_context.set(Links())
+
+
+def prepare() -> None:
+    """Make now what calls need."""
+    from host_functions.declare import registry
+
+    for function in registry().values():
+        if function.name in LINKS:
+            Links().resolve(function)
+
+
+def typed(function: Any, plain: Function) -> Function:
+    """``plain`` with the parameters of the declaration, by position or name. It checks what would trap at the door.
+
+    A block makes tens of thousands of calls, so the checks are written out.
+    """
+    from host_functions.abi import wire_of
+
+    lines = [f"def {function.__name__}({', '.join(function.parameters)}):"]
+    for name, annotation in function.parameters.items():
+        wire = wire_of(annotation)
+        if wire.form in ("fat", "thin"):
+            lines.append(f" if type({name}) is not bytes: {name} = _bytes({name!r}, {name})")
+        elif wire.scale == "Option<Vec<u8>>":
+            lines.append(f" if {name} is not None: {name} = _bytes({name!r}, {name})")
+        elif wire.scale == "Option<u32>":
+            lines.append(f" if {name} is not None: {name} = _number({name!r}, {name}, 32)")
+        elif wire.form == "value":
+            bits = 32 if wire.types == ("i32",) else 64
+            lines.append(f" if type({name}) is not int or not 0 <= {name} < {1 << bits}:")
+            lines.append(f"  {name} = _number({name!r}, {name}, {bits})")
+    lines.append(f" return _plain({', '.join(function.parameters)})")
+
+    def as_bytes(name: str, value: Any) -> bytes:
+        if not isinstance(value, bytes):
+            raise TypeError(f"{function.name}: {name} is bytes, not {type(value).__name__}")
+        return bytes(memoryview(value))
+
+    def as_number(name: str, value: Any, bits: int) -> int:
+        if not isinstance(value, int):
+            raise TypeError(f"{function.name}: {name} is a number, not {type(value).__name__}")
+        number = int.__index__(value)
+        if not 0 <= number < 1 << bits:
+            raise ValueError(f"{function.name}: {name} has {bits} bits, and {number} does not fit")
+        return number
+
+    made: dict[str, Any] = {"_plain": plain, "_bytes": as_bytes, "_number": as_number}
+    exec("\n".join(lines), made)
+    return made[function.__name__]  # type: ignore[no-any-return]
 
 
 def linked(function: Function, shapes: tuple[str, ...], into: str) -> Function:

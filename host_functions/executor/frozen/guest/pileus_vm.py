@@ -121,6 +121,7 @@ def prepare() -> None:
         pending.extend(kind.__subclasses__())
         with suppress(Exception):  # one without fields, or wrong ones: that is for its first use to say
             kind.codec()
+    pileus_links.prepare()
     storage = sys.modules.get("runtime.support.storage")
     for found in gc.get_objects():
         kind = type(found)  # and not what it says of itself
@@ -135,6 +136,9 @@ def load(archive: bytes) -> bytes:
     close_the_doors()
     description = json.loads(archive)
     sources = Sources(description["modules"])
+    for name, *_ in description["modules"]:
+        if name in sys.modules:
+            raise ImportError(f"module {name} has the name of a part of the Python VM: rename it")
     # The finders of files would trap: there are none here.
     sys.meta_path[:] = [BuiltinImporter, sources]
     pileus_links.install()
