@@ -93,6 +93,12 @@ WANTED = (
     ),
     Wanted(
         TYPES,
+        "package/metadata/v15/polkadot-hex.js",
+        "polkadot-2000000-metadata.js",
+        "d1eeec38d594833a0af7c5e93d54bdbdeaa9027e4346f53dd3eb75c217fa3bb9",
+    ),
+    Wanted(
+        TYPES,
         "package/metadata/v15/substrate-hex.js",
         "substrate-node-268-metadata.js",
         "a2024d50264850ecf4a27035cd44192309e5d4fab8c6c0f99ef524025080a354",

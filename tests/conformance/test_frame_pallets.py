@@ -7,7 +7,6 @@ are newer; their metadata is what ``make real-chains`` brings from npm.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -111,17 +110,6 @@ def coretime_metadata(folder: Path, version: int) -> Metadata:
 def coretime(vectors_dir: Path) -> Metadata:
     """Of version 15, in which the types of the runtime APIs are too."""
     return coretime_metadata(vectors_dir, 15)
-
-
-@pytest.fixture
-def published(real_chain: Callable[[str], Path]) -> Callable[[str], Metadata]:
-    def read(name: str) -> Metadata:
-        found = re.search("'0x([0-9a-f]+)'", real_chain(f"{name}-metadata.js").read_text(encoding="utf-8"))
-        assert found is not None
-        encoded = bytes.fromhex(found[1])
-        return Metadata(encoded[encoded.index(b"meta") :])  # ``Option<OpaqueMetadata>``
-
-    return read
 
 
 # -- pallets -----------------------------------------------------------------------------------------------
