@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -11,13 +12,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from host_functions.compressed_blob import WEAK_LEVEL
 from host_functions.executor.frozen.vm import MissingVm, find_vm
 from pileus.network.record import RunRecorder
 from pileus.network.run import Network
 from pileus.network.summary import summary_of
+from pileus.network.timeline import summary_tables
 from pileus.network.topology import TopologyError, parse_topology
+from pileus.relay_chain import prechecking
+from pileus.relay_chain.backing import Validator
 from pileus.relay_chain.genesis import RelayChainConfig
 from runtime.pallets.system import LastRuntimeUpgradeInfo
 from runtime.primitives.extrinsic import Extrinsic
@@ -155,6 +160,56 @@ def test_two_upgrades_in_sequence_and_one_too_early(example: str, version: Calla
     assert summary["upgrades"][1]["refused"] == "ParachainSystem.ProhibitedByPolkadot"
     assert summary["parachains"][1]["version"]["spec_version"] == 4
     assert all(candidate.all_valid for r in reports for candidate in r.candidates)
+
+
+@pytest.mark.parametrize(
+    ("votes_at", "then"),
+    [
+        # A candidate is pending when the signal is given, and its inclusion takes it away: the chain never sees it,
+        # and believes for ever that its code is about to be applied.
+        (8, [(17, 2000, "refused")]),
+        (
+            9,
+            [
+                (17, 2000, "announced"),
+                (18, 2000, "accepted"),
+                (21, 2000, "go-ahead"),
+                (23, 2000, "applied"),
+            ],
+        ),
+    ],
+)
+def test_code_that_the_validators_vote_down(
+    example: str,
+    version: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    votes_at: int,
+    then: list[tuple[int, int, str]],
+) -> None:
+    """The chain stays with what it has. Whether it may have another version later depends on its seeing the signal."""
+    third = version("demo_3", ("spec_version=2", "spec_version=3"))
+    run = network(example + UPGRADE.format(at=16, runtime=third))
+    bad = run.upgrades[0].code_hash
+
+    def precheck(validator: Validator, code_hash: bytes) -> bool | None:
+        del validator
+        return None if run.chain.best.number + 1 < votes_at else code_hash != bad
+
+    monkeypatch.setattr(prechecking, "precheck", precheck)
+    reports = list(run.run(24))
+    assert steps(reports) == [(7, 2000, "announced"), (votes_at, 2000, "aborted"), *then]
+    assert not any(report.problems for report in reports)
+    assert all(candidate.all_valid and candidate.backed for r in reports for candidate in r.candidates)
+    summary = summary_of(run)
+    assert [upgrade["aborted"] for upgrade in summary["upgrades"]] == [votes_at, None]
+    assert summary["upgrades"][1]["refused"] == (
+        "ParachainSystem.OverlappingUpgrades" if votes_at == 8 else None
+    )
+    assert summary["parachains"][1]["version"]["spec_version"] == (1 if votes_at == 8 else 3)
+    console = Console(width=100, record=True, file=io.StringIO())
+    for table in summary_tables(summary):
+        console.print(table)
+    assert f"aborted at #{votes_at}" in console.export_text()
 
 
 def test_an_upgrade_that_governance_does_not_want(example: str, version: Callable[..., str]) -> None:
