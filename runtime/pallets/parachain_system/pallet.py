@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 from host_functions.interfaces import storage_proof_size as host_proof_size
 from runtime.pallets.parachain_info import ParachainInfo
+from runtime.pallets.parachain_system.events import (
+    DownwardMessagesProcessed,
+    DownwardMessagesReceived,
+    UpwardMessageSent,
+    ValidationFunctionApplied,
+    ValidationFunctionDiscarded,
+    ValidationFunctionStored,
+)
 from runtime.pallets.parachain_system.relay_state_snapshot import RelayChainStateProof
 from runtime.pallets.system import System
 from runtime.primitives.digest import RelayParentStorageRoot
@@ -46,7 +52,7 @@ from runtime.primitives.parachain_inherent import (
     ParachainInherentDataV0,
     RawParachainInherentData,
 )
-from runtime.primitives.scale import H256, U32, Variant, boolean, btree_map, byte_vec, h256, option, u32, vec
+from runtime.primitives.scale import boolean, btree_map, byte_vec, h256, option, u32, vec
 from runtime.support.dispatch import Origin, call, ensure_none
 from runtime.support.pallet import Call, Pallet
 from runtime.support.storage import StorageValue, StorageVec
@@ -58,54 +64,6 @@ have as much again, and what the downward ones leave.
 """
 
 RECORDING_DISABLED = 2**64 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationFunctionStored(Variant):
-    """New code waits for the relay chain's word."""
-
-    index: ClassVar[int] = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationFunctionApplied(Variant):
-    """The relay chain gave it, and the next block runs the new code."""
-
-    index: ClassVar[int] = 1
-    relay_chain_block_num: U32
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationFunctionDiscarded(Variant):
-    """The relay chain's validators do not want the new code; nothing changes."""
-
-    index: ClassVar[int] = 2
-
-
-@dataclass(frozen=True, slots=True)
-class DownwardMessagesReceived(Variant):
-    """Messages from the relay chain were taken from our queue."""
-
-    index: ClassVar[int] = 3
-    count: U32
-
-
-@dataclass(frozen=True, slots=True)
-class DownwardMessagesProcessed(Variant):
-    """The queue of downward messages now ends in this head."""
-
-    index: ClassVar[int] = 4
-    weight_used: Weight
-    """Of handing the messages on; zero, because nobody here receives them yet."""
-    dmq_head: H256
-
-
-@dataclass(frozen=True, slots=True)
-class UpwardMessageSent(Variant):
-    """A message to the relay chain was queued. ``message_hash`` is its BLAKE2b-256."""
-
-    index: ClassVar[int] = 5
-    message_hash: H256 | None
 
 
 class ParachainSystem(Pallet):

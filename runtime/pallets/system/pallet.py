@@ -12,25 +12,39 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 
 from host_functions.interfaces import additional_data as host_additional_data
 from host_functions.interfaces import misc as host_misc
 from host_functions.interfaces import storage as host
 from host_functions.interfaces import trie as host_trie
+from runtime.pallets.system.events import (
+    CodeUpdated,
+    ExtrinsicFailed,
+    ExtrinsicSuccess,
+    KilledAccount,
+    NewAccount,
+    RejectedInvalidAuthorizedUpgrade,
+    Remarked,
+    UpgradeAuthorized,
+)
+from runtime.pallets.system.types import (
+    DEFAULT_LIMITS,
+    AccountData,
+    AccountInfo,
+    ApplyExtrinsic,
+    BlockLimits,
+    CodeUpgradeAuthorization,
+    Finalization,
+    Initialization,
+    LastRuntimeUpgradeInfo,
+    phase_codec,
+)
 from runtime.primitives.digest import AdditionalData, DigestItem, PreRuntime, RuntimeEnvironmentUpdated
 from runtime.primitives.errors import InvalidBlock, ScaleError
 from runtime.primitives.hashing import blake2_128_concat, blake2_256, twox_64_concat
 from runtime.primitives.header import Header
 from runtime.primitives.scale import (
     H256,
-    U32,
-    U128,
-    AccountId,
-    Codec,
-    CompactU32,
-    Struct,
     Variant,
     account_id,
     byte_vec,
@@ -41,7 +55,6 @@ from runtime.primitives.scale import (
 from runtime.primitives.version import RuntimeVersion
 from runtime.support.dispatch import (
     DispatchError,
-    EncodedDispatchError,
     InvalidTransaction,
     Origin,
     TransactionValidity,
@@ -53,162 +66,8 @@ from runtime.support.pallet import Pallet
 from runtime.support.storage import StorageMap, StorageValue, StorageVec
 from runtime.support.weights import DispatchClass, DispatchInfo, PerDispatchClass, Weight
 
-MAX_BLOCK = Weight(2_000_000_000_000, 10 * 1024 * 1024)
-MAX_NORMAL = Weight(1_500_000_000_000, 10 * 1024 * 1024 * 3 // 4)
-BASE_EXTRINSIC = Weight(100_000_000, 0)
-
 EXTRINSIC_INDEX = b":extrinsic_index"  # sp_core::storage::well_known_keys
 CODE = b":code"
-
-
-@dataclass(frozen=True, slots=True)
-class AccountData(Struct):
-    """Balances of an account: ``pallet_balances::AccountData``. Units of the smallest denomination."""
-
-    free: U128 = 0
-    reserved: U128 = 0
-    frozen: U128 = 0
-    flags: U128 = 1 << 127
-    """Bit 127 marks the current account logic, as new accounts have it in polkadot-sdk."""
-
-
-@dataclass(frozen=True, slots=True)
-class AccountInfo(Struct):
-    """``System::Account``."""
-
-    nonce: U32 = 0
-    consumers: U32 = 0
-    providers: U32 = 0
-    """An account with no provider does not exist."""
-    sufficients: U32 = 0
-    data: AccountData = AccountData()
-
-
-@dataclass(frozen=True, slots=True)
-class LastRuntimeUpgradeInfo(Struct):
-    """Version that initialized the last block: ``System::LastRuntimeUpgrade``."""
-
-    spec_version: CompactU32
-    spec_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyExtrinsic(Variant):
-    """Phase: while extrinsic ``number`` ran."""
-
-    index: ClassVar[int] = 0
-    number: U32
-
-
-@dataclass(frozen=True, slots=True)
-class Finalization(Variant):
-    """Phase: in the ``on_finalize`` hooks."""
-
-    index: ClassVar[int] = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Initialization(Variant):
-    """Phase: in the ``on_initialize`` hooks."""
-
-    index: ClassVar[int] = 2
-
-
-Phase = ApplyExtrinsic | Finalization | Initialization
-phase_codec: Codec[Phase] = codec_of(Phase)
-
-
-@dataclass(frozen=True, slots=True)
-class ExtrinsicSuccess(Variant):
-    """An extrinsic ran to its end."""
-
-    index: ClassVar[int] = 0
-    dispatch_info: DispatchInfo
-
-
-@dataclass(frozen=True, slots=True)
-class ExtrinsicFailed(Variant):
-    """An extrinsic's call failed; its changes were undone."""
-
-    index: ClassVar[int] = 1
-    dispatch_error: EncodedDispatchError
-    dispatch_info: DispatchInfo
-
-
-@dataclass(frozen=True, slots=True)
-class CodeUpdated(Variant):
-    """``:code`` was replaced: the next block runs other code."""
-
-    index: ClassVar[int] = 2
-
-
-@dataclass(frozen=True, slots=True)
-class NewAccount(Variant):
-    """An account came into existence."""
-
-    index: ClassVar[int] = 3
-    account: AccountId
-
-
-@dataclass(frozen=True, slots=True)
-class KilledAccount(Variant):
-    """An account ceased to exist."""
-
-    index: ClassVar[int] = 4
-    account: AccountId
-
-
-@dataclass(frozen=True, slots=True)
-class Remarked(Variant):
-    """A remark was made; ``hash`` is its BLAKE2b-256."""
-
-    index: ClassVar[int] = 5
-    sender: AccountId
-    hash: H256
-
-
-@dataclass(frozen=True, slots=True)
-class UpgradeAuthorized(Variant):
-    """Governance authorized code, which anybody may bring now."""
-
-    index: ClassVar[int] = 6
-    code_hash: H256
-    check_version: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedInvalidAuthorizedUpgrade(Variant):
-    """Authorized code was brought, and its version is none that may follow; the authorisation is used up."""
-
-    index: ClassVar[int] = 7
-    code_hash: H256
-    error: EncodedDispatchError
-
-
-@dataclass(frozen=True, slots=True)
-class CodeUpgradeAuthorization(Struct):
-    """``System::AuthorizedUpgrade``."""
-
-    code_hash: H256
-    check_version: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BlockLimits:
-    """What a block may hold: ``BlockWeights`` and ``BlockLength`` in one."""
-
-    max_block: Weight = MAX_BLOCK
-    """2 s of the reference machine; proof size as Polkadot's ``MAX_POV_SIZE``."""
-    max_normal: Weight = MAX_NORMAL
-    """Share of `max_block` for normal extrinsics: 75 %."""
-    base_extrinsic: Weight = BASE_EXTRINSIC
-    max_normal_length: int = 5 * 1024 * 1024
-    """Bytes of all extrinsics when a normal one is added."""
-    max_length: int = 10 * 1024 * 1024
-    """Bytes of all extrinsics when another one is added, such as the code of an upgrade: more than Polkadot's largest
-    PoV holds nobody can prove."""
-    block_hash_count: int = 256
-    """Blocks whose hashes are kept in state."""
 
 
 class System(Pallet):
@@ -257,7 +116,7 @@ class System(Pallet):
         self,
         *,
         version: RuntimeVersion,
-        limits: BlockLimits = BlockLimits(),
+        limits: BlockLimits = DEFAULT_LIMITS,
         hashing: Callable[[bytes], bytes] = blake2_256,
         ordered_root: Callable[[Sequence[bytes], int], bytes] = host_trie.blake2_256_ordered_root,
         governance: Callable[[Origin], None] = ensure_root,

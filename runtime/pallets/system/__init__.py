@@ -1,0 +1,19 @@
+"""Every runtime's first pallet: see `runtime.pallets.system.pallet`."""
+
+from runtime.pallets.system.events import CodeUpdated as CodeUpdated
+from runtime.pallets.system.events import ExtrinsicFailed as ExtrinsicFailed
+from runtime.pallets.system.events import ExtrinsicSuccess as ExtrinsicSuccess
+from runtime.pallets.system.events import KilledAccount as KilledAccount
+from runtime.pallets.system.events import NewAccount as NewAccount
+from runtime.pallets.system.events import RejectedInvalidAuthorizedUpgrade as RejectedInvalidAuthorizedUpgrade
+from runtime.pallets.system.events import Remarked as Remarked
+from runtime.pallets.system.events import UpgradeAuthorized as UpgradeAuthorized
+from runtime.pallets.system.pallet import System as System
+from runtime.pallets.system.types import AccountData as AccountData
+from runtime.pallets.system.types import AccountInfo as AccountInfo
+from runtime.pallets.system.types import ApplyExtrinsic as ApplyExtrinsic
+from runtime.pallets.system.types import BlockLimits as BlockLimits
+from runtime.pallets.system.types import Finalization as Finalization
+from runtime.pallets.system.types import Initialization as Initialization
+from runtime.pallets.system.types import LastRuntimeUpgradeInfo as LastRuntimeUpgradeInfo
+from runtime.pallets.system.types import phase_codec as phase_codec
