@@ -17,7 +17,7 @@ import msgspec
 from host_functions.compressed_blob import POV_BOMB_LIMIT, BlobError, decompress
 from host_functions.errors import StateUnavailable
 from host_functions.executor import NativeRuntime, Runtime
-from host_functions.executor.wasm import InvalidCode, WasmRuntime
+from host_functions.executor.wasm import CompileCache, InvalidCode, WasmRuntime
 from pileus.network.host_settings import configured
 from pileus.network.record import FORMAT, NODES, RecordError
 from pileus.network.strict import explain
@@ -88,7 +88,7 @@ class RecordedCandidate:
         if code is None:
             return _load_runtime(self.runtime)
         try:
-            return WasmRuntime(code, timeout=CALL_TIMEOUT)
+            return WasmRuntime(code, timeout=CALL_TIMEOUT, cache=CompileCache.if_usable())
         except (BlobError, InvalidCode):
             return None
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pileus.network.host_settings import AsyncBackingSettings, HostSettings, configured
@@ -310,6 +311,37 @@ def test_no_text_gives_anything_but_a_topology_or_a_topology_error(text: str) ->
         assert isinstance(parse_topology(text), Topology)
     except TopologyError:
         pass
+
+
+VALUES = st.one_of(
+    st.integers(-(2**70), 2**70), st.integers(0, 40), st.booleans(), st.text(max_size=5), st.just([1])
+)
+
+
+@given(st.dictionaries(st.sampled_from(HostSettings.__struct_fields__), VALUES, max_size=4), VALUES, VALUES)
+@example({"max_code_size": 0, "validation_upgrade_delay": 2, "max_upward_queue_count": 2**32 - 1}, 1, 1000)
+@example({}, 1_000_000, 1000)
+def test_settings_and_upgrades_of_any_value(settings: dict[str, object], at: object, para: object) -> None:
+    """What is accepted keeps its value and is in bounds; what is refused is named by its path."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    text = with_host("\n".join(lines))
+    text += f'[[upgrades]]\nparachain = {json.dumps(para)}\nat = {json.dumps(at)}\nruntime = "b"\n'
+    try:
+        topology = parse_topology(text)
+    except TopologyError as error:
+        message = str(error)
+        assert "\n" not in message
+        wrong = message.split(":", 1)[0]
+        named = wrong.removeprefix(f"{HOST}.").removeprefix("$.upgrades[0].")
+        assert named in {*settings, "at", "parachain"} or message.startswith("not "), message
+        return
+    given = topology.relaychain.host
+    for name, value in settings.items():
+        assert getattr(given, name) == value
+        assert isinstance(value, int)
+        assert 0 <= value < 2**32
+    (upgrade,) = topology.upgrades
+    assert (upgrade.parachain, upgrade.at) == (para, at) == (1000, at)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
