@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 MAX_BLOB_SIZE = 32 * 1024 * 1024
-"""Most bytes of code and of a PoV. Upstream's hard limits are 3 MiB and 16 MiB; a frozen Python runtime has 5.6 MB."""
+"""Most bytes of code and of a PoV. Upstream's hard limits are 3 MiB and 16 MiB; frozen Python runtimes need room."""
 
 U32: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 BlobSize: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_BLOB_SIZE)]
