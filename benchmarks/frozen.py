@@ -9,6 +9,7 @@ floor is a native call of nothing. Sizes are those of the demo runtime's blob.
 
 from __future__ import annotations
 
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -20,22 +21,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from _harness import Contender, Row, main, measure
 
-from host_functions.contexts import ImportContext, ValidationContext
+from host_functions.contexts import AuthoringContext, ImportContext, ValidationContext
 from host_functions.executor import NativeRuntime, Runtime
 from host_functions.executor.frozen.freeze import FrozenBlob, freeze
 from host_functions.executor.frozen.vm import MissingVm
 from host_functions.executor.wasm import CompileCache, WasmRuntime
 from host_functions.relay_state import EmbeddedRelayNode
 from host_functions.state_machine import Externalities
+from host_functions.tracing import HostCall, observing
 from pileus.collator import Collation
 from pileus.network.run import Network
 from pileus.network.topology import Collator, Parachain, RelayChainSection, RelayNode, Topology
 from pov_validator.validate import validation_params
 from runtime.chains import demo
 from runtime.primitives.block import Block
+from runtime.primitives.digest import PreRuntime
+from runtime.primitives.header import Header
 
 PARA = 2000
 MODULE = "runtime.chains.demo"
+PROFILED = 50
+"""Runs over which `explain` takes the mean."""
 BLOCK_GOAL = 4.0
 """Largest acceptable ratio of a whole block."""
 
@@ -107,6 +113,24 @@ class Subject:
 
         return run
 
+    def author(self, runtime: Runtime) -> Callable[[], object]:
+        """As a collator builds it from the extrinsics it has: several calls, each in an instance of its own."""
+        header = self.collation.block.header
+        parent = self.para.node.header(header.parent_hash)
+        digest = tuple(item for item in header.digest if isinstance(item, PreRuntime))
+        begun = Header(header.parent_hash, header.number, bytes(32), bytes(32), digest).encode()
+
+        def run() -> None:
+            relay = self._relay()
+            state = Externalities.recording(self.para.node.nodes, parent.state_root, demo.LAYOUT)
+            context = AuthoringContext(state, relay)
+            runtime.call("Core_initialize_block", begun, context)
+            for extrinsic in self.collation.block.extrinsics:
+                runtime.call("BlockBuilder_apply_extrinsic", extrinsic, context)
+            runtime.call("BlockBuilder_finalize_block", b"", context)
+
+        return run
+
     def validate(self, runtime: Runtime) -> Callable[[], object]:
         """As a validator does, over the witness; the trie is then inside the guest."""
         params = validation_params(self.collation.pvd, self.collation.block_data.encode()).encode()
@@ -142,10 +166,31 @@ def thousand_transfers(rounds: int) -> list[Row]:
 
 def small_block(rounds: int) -> list[Row]:
     subject = Subject(0)
-    return [
-        *rows("import an empty block", subject.execute, None, rounds),
-        *rows("validate an empty block", subject.validate, None, rounds),
-    ]
+    kinds = {"import": subject.execute, "author": subject.author, "validate": subject.validate}
+    for name, work in kinds.items():
+        explain(f"{name} an empty block", work)
+    return [row for name, work in kinds.items() for row in rows(f"{name} an empty block", work, None, rounds)]
+
+
+def explain(name: str, work: Callable[[Runtime], Callable[[], object]]) -> None:
+    """Say what the frozen runtime spends its time on: calls of the host, and pages the kernel maps and copies."""
+    run = work(frozen())
+    calls: list[HostCall] = []
+    with observing(calls.append, pure=True):
+        run()
+    begun = resource.getrusage(resource.RUSAGE_SELF)
+    for _ in range(PROFILED):
+        run()
+    ended = resource.getrusage(resource.RUSAGE_SELF)
+    faults, user, system = (
+        (getattr(ended, field) - getattr(begun, field)) / PROFILED
+        for field in ("ru_minflt", "ru_utime", "ru_stime")
+    )
+    print(
+        f"{name}: {len(calls)} host calls, {faults:.0f} page faults;"
+        f" {user * 1000:.1f} ms of CPU in the process, {system * 1000:.1f} in the kernel",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":
