@@ -210,6 +210,15 @@ def test_what_fails_at_import_fails_at_build_time_with_the_reason(
         freeze("broken", paths=[tmp_path], vm=python_vm, cache=compiled)
 
 
+def test_an_import_that_never_ends_is_ended(
+    tmp_path: Path, python_vm: bytes, compiled: CompileCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "endless.py").write_text("while True: pass\n")
+    monkeypatch.setattr("host_functions.executor.frozen.freeze.IMPORT_TIME", 0.5)
+    with pytest.raises(FreezeError, match=r"endless is still being imported after 0\.5 s"):
+        freeze("endless", paths=[tmp_path], vm=python_vm, cache=compiled)
+
+
 def test_a_forbidden_import_is_refused_before_the_vm_runs(tmp_path: Path) -> None:
     (tmp_path / "clock.py").write_text("import time\nENTRY_POINTS = {}\n")
     with pytest.raises(ImportRefused, match="clock -> time"):

@@ -41,6 +41,7 @@ from host_functions.executor.frozen.module import (
 from host_functions.executor.frozen.sources import GuestModule, collect_sources
 from host_functions.executor.frozen.vm import GLOBAL_EXPORT, find_vm
 from host_functions.executor.wasm.cache import CompileCache
+from host_functions.executor.wasm.errors import DeadlineExceeded
 from host_functions.executor.wasm.heap import PAGE, Dynamic
 from host_functions.executor.wasm.manifest import FROZEN_SECTION, Manifest
 from host_functions.executor.wasm.runtime import Snapshot, WasmRuntime
@@ -54,6 +55,8 @@ __all__ = ["FreezeError", "FrozenBlob", "freeze"]
 
 HEAP: Final = Dynamic(2048)
 """Pages the VM may have while it imports a runtime: 128 MiB."""
+IMPORT_TIME: Final = 120.0
+"""Seconds the import of a runtime may take; it needs about one. No signal reaches code that runs in the VM."""
 OBJECTS: Final = -1
 """In place of an entry point's index: the VM tells where its objects are."""
 ENTRY_POINT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -111,11 +114,13 @@ def freeze(
     """
     modules = collect_sources(runtime, paths)
     vm = find_vm() if vm is None else vm
-    machine = WasmRuntime(vm, heap=HEAP, cache=cache)
+    machine = WasmRuntime(vm, heap=HEAP, timeout=IMPORT_TIME, cache=cache)
     try:
         answer, state, objects = machine.snapshot(
             "load", _archive(runtime, modules), _AtImport(), then=("enter", OBJECTS, 0)
         )
+    except DeadlineExceeded:
+        raise FreezeError(f"{runtime} is still being imported after {IMPORT_TIME:g} s") from None
     except GuestPanic as error:
         raise FreezeError(f"{runtime} fails when it is imported: {error.message}") from None
     except PileusError as error:
