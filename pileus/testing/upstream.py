@@ -49,7 +49,7 @@ def differences(pallet: Pallet, metadata: Metadata, *, own: frozenset[str] = fro
     """Each difference between ``pallet``, which is part of a runtime, and the pallet of the same name in ``metadata``.
 
     ``own`` names calls, events, errors and storage items that are the Python pallet's own and have no counterpart.
-    Raises `UnknownName` if there is no such pallet.
+    Raises `UnknownName` if there is no such pallet, and `BadMetadata` for types without end.
     """
     theirs = metadata.pallet(pallet.name)
     for error in pallet.Error:
@@ -270,10 +270,8 @@ def _resolved(type_name: str, metadata: Metadata) -> Mapping[str, Any]:
 
 
 def _is_empty(type_name: str, metadata: Metadata) -> bool:
-    ((kind, content),) = metadata.definition(type_name)["def"].items()
-    return kind in ("composite", "tuple") and all(
-        _is_empty(one, metadata) for _, one in _stated(kind, content)
-    )
+    """Whether nothing of it is on the wire. Raises `BadMetadata` for a type without end."""
+    return not metadata.zero(type_name)
 
 
 def _is_byte(stated: Any, metadata: Metadata) -> bool:
