@@ -7,6 +7,7 @@ give the same bytes every time.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -104,7 +105,10 @@ def _module_and_paths(given: str) -> tuple[str, list[Path] | None]:
         file = Path(given)
         if not file.is_file():
             raise UnreadableInput(f"{given}: no such file")
-        return file.stem, [file.resolve().parent]
-    if Path(given).is_file():
+        folder = file.resolve().parent
+        if file.name == "__init__.py":
+            return folder.name, [folder.parent]
+        return file.stem, [folder]
+    if Path(given).is_file() or os.sep in given:
         raise UnreadableInput(f"{given}: expected a Python module, or its file, which ends in .py")
     return given, [Path.cwd(), *map(Path, sys.path)]

@@ -65,3 +65,19 @@ def test_a_file_is_a_runtime_too(here: Path, capsys: pytest.CaptureFixture[str])
     assert report["spec"] is None
     assert "tiny" in report["modules"]
     assert VERSION.spec_name not in report["modules"]
+
+
+def test_a_package_is_named_by_its_name_or_its_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One name for it, so one blob; its folder is no name."""
+    (here / "tiny").mkdir()
+    (here / "tiny" / "__init__.py").write_text(
+        "from .calls import echo\nENTRY_POINTS = {'Tiny_echo': echo}\n"
+    )
+    (here / "tiny" / "calls.py").write_text("def echo(argument):\n    return argument\n")
+    hashes = []
+    for name in ("tiny", "tiny/__init__.py"):
+        assert main(["runtime", "build", name, "-o", "out.wasm", "--json"]) == 0
+        hashes.append(json.loads(capsys.readouterr().out)["code_hash"])
+    assert hashes[0] == hashes[1]
+    assert main(["runtime", "build", "tiny/"]) == 2
+    assert "tiny/: expected a Python module, or its file" in capsys.readouterr().err

@@ -11,6 +11,7 @@ Files are named relative to where their package lies, so that a blob does not de
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -158,6 +159,8 @@ class _Collector:
                 )
 
     def _find(self, name: str) -> tuple[Path, Path] | None:
+        if os.sep in name:
+            return None  # a path finds the files of a module, too, and names it otherwise
         relative = Path(*name.split("."))
         for base in self._search:
             for path in (base / relative / "__init__.py", (base / relative).with_suffix(".py")):
