@@ -51,7 +51,8 @@ def key_relay(
     if len(numbers or []) != len(parameters):
         usage = " ".join([known, *(parameter.upper() for parameter in parameters)])
         raise UnreadableInput(
-            f"expected {len(parameters)} numbers after the name, got {len(numbers or [])}: {usage}"
+            f"expected {len(parameters)} number{'' if len(parameters) == 1 else 's'} after the name, "
+            f"got {len(numbers or [])}: {usage}"
         )
     arguments = [number(text, what) for text, what in zip(numbers or [], parameters, strict=True)]
     try:

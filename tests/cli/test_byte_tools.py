@@ -369,6 +369,8 @@ def test_key_relay(pileus: Pileus) -> None:
     for name in ("heads", "para_head", "PARA-HEAD"):
         assert pileus("key", "relay", name, 2000).out == para_head
     assert pileus("key", "relay", "heads", "0x7d0").out == para_head
+    unreadable(pileus("key", "relay", "heads"), "expected 1 number after the name, got 0", "PARA_ID")
+    unreadable(pileus("key", "relay", "hrmp_channel", 1), "expected 2 numbers after the name, got 1")
     assert json.loads(pileus("key", "relay", "active-config", "--json").out) == {
         "name": "ACTIVE_CONFIG",
         "arguments": [],
