@@ -27,6 +27,7 @@ from host_functions.executor.wasm.runtime import Linking
 from host_functions.interfaces import relay_chain_state, storage
 from host_functions.relay_state import CarriedProof
 from host_functions.state_machine import Externalities, Storage, build_state
+from runtime.primitives.relay_keys import storage_prefix
 from runtime.primitives.scale import byte_vec, u32, vec
 
 RELAY = Storage({b"head": b"h" * 100, b"large relay value": bytes(range(256)) * 40})
@@ -157,6 +158,11 @@ def test_arguments_by_name_and_of_derived_types(
         context = authoring()
         assert runtime.call("Trouble_by_name", b"", context) == b"known"
         assert [line.level for line in context.lines] == [1]
+
+
+def test_an_item_named_late_has_the_key_of_its_name(trouble: WasmRuntime) -> None:
+    key = trouble.call("Trouble_late", b"", ValidationContext())
+    assert key == storage_prefix("LateStorage", "Late")
 
 
 def test_what_stops_nobody_natively_stops_no_frozen_guest(trouble: WasmRuntime) -> None:

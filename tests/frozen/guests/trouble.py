@@ -20,6 +20,7 @@ from host_functions.interfaces import (
 from runtime.primitives.errors import InvalidBlock
 from runtime.primitives.scale import byte_vec, option, tuple_of, u32, u64, vec
 from runtime.primitives.version import RuntimeVersion, api_id
+from runtime.support.storage import StorageValue
 
 LONG = {key: bytes([key]) * 9_000 for key in range(3)}
 
@@ -128,6 +129,19 @@ def by_name(argument: bytes) -> bytes:
     storage.set(value=OddBytes(b"value"), key=b"named")
     logging.log(message=b"told", level=True, target=OddBytes(b"target"))
     return b"known" if storage.exists(key=OddBytes(b"named")) else b"unknown"
+
+
+LATE: StorageValue[int, int] = StorageValue(u32, default=7)
+
+
+class LateStorage:
+    """Where an item goes that was made before."""
+
+
+def late(argument: bytes) -> bytes:
+    """A storage item that gets its name when a call comes, and not at the import."""
+    LATE.__set_name__(LateStorage, "Late")
+    return LATE.key()
 
 
 def array(argument: bytes) -> bytes:
@@ -331,7 +345,7 @@ ENTRY_POINTS = {
             orders,
         ),
         *(ask_everything, thin, unlinked, other_root, read, numbers),
-        *(array, mute, masked, careless, misuse, by_name),
+        *(array, mute, masked, careless, misuse, by_name, late),
     )
 } | {
     "Trouble_print": print_something,

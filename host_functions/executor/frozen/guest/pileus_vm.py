@@ -128,8 +128,9 @@ def prepare() -> None:
         if issubclass(kind, Compiled):
             found.encoder()
             found.decoder()
-        elif storage is not None and issubclass(kind, storage.Item):
-            found.prefix  # noqa: B018  (it is remembered)
+        elif storage is not None and issubclass(kind, storage.Item) and found.name:
+            with suppress(Exception):
+                found.prefix  # noqa: B018  (it is remembered)
 
 
 def load(archive: bytes) -> bytes:
