@@ -93,6 +93,12 @@ WANTED = (
     ),
     Wanted(
         TYPES,
+        "package/metadata/v15/asset-hub-polkadot-ver.js",
+        "asset-hub-polkadot-2000000-version.js",
+        "a11b2078e11cb76df6012cbe900479f2c430bc041c92851b6d5c6462699b9328",
+    ),
+    Wanted(
+        TYPES,
         "package/metadata/v15/polkadot-hex.js",
         "polkadot-2000000-metadata.js",
         "d1eeec38d594833a0af7c5e93d54bdbdeaa9027e4346f53dd3eb75c217fa3bb9",

@@ -7,6 +7,7 @@ are newer; their metadata is what ``make real-chains`` brings from npm.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,7 @@ from host_functions.state_machine.externalities import Externalities
 from pileus.chain_spec import build_genesis, parse_runtime_file
 from pileus.metadata import Metadata, UnknownName
 from pileus.testing.upstream import differences, layout_differences
+from runtime.apis import API_VERSIONS
 from runtime.chains import demo
 from runtime.pallets.balances import Balances, Transfer
 from runtime.pallets.parachain_system import ParachainSystem
@@ -152,6 +154,16 @@ def test_substrate_node(published: Callable[[str], Metadata]) -> None:
     metadata = published("substrate-node-268")
     assert {"System", "Timestamp", "Balances"} <= {*metadata.pallets}
     assert all_differences(metadata) == {IN_DIGESTS[0], TELLS_ABSENCE}
+
+
+def test_runtime_apis(real_chain: Callable[[str], Path]) -> None:
+    """Those that every parachain has, in the versions that Asset Hub Polkadot has."""
+    text = real_chain("asset-hub-polkadot-2000000-version.js").read_text(encoding="utf-8")
+    theirs = {
+        bytes.fromhex(api): int(version) for api, version in re.findall(r'"0x([0-9a-f]{16})",\s*(\d+)', text)
+    }
+    assert dict(API_VERSIONS).items() <= theirs.items()
+    assert len(API_VERSIONS) == 6
 
 
 @pytest.fixture
