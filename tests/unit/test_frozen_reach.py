@@ -9,7 +9,7 @@ import wasmtime
 
 from host_functions.executor.frozen.build.instructions import CALL, STAND_INS, references
 from host_functions.executor.frozen.build.join import Joined, Part, join
-from host_functions.executor.frozen.build.reach import CUT, UNWANTED, cut_unreachable
+from host_functions.executor.frozen.build.reach import CUT, MARGIN, UNWANTED, cut_unreachable
 from host_functions.executor.frozen.module import GLOBAL_GET, I32_CONST, leb, read_module, write_module
 from host_functions.executor.wasm.errors import InvalidCode
 
@@ -58,10 +58,11 @@ def joined(library: str = LIBRARY) -> Joined:
     code = bytes(
         wasmtime.wat2wasm(re.sub(r"@(\d+)", lambda found: str(0x7000_0000 + int(found[1])), library))
     )
-    for number in range(100):
+    for number in {int(found) for found in re.findall(r"@(\d+)", library)}:
         magic = leb(0x7000_0000 + number)
         assert len(magic) == 5
-        code = code.replace(magic, bytes([number | 0x80, 0x80, 0x80, 0x80, 0]))
+        wide = bytes(number >> shift & 0x7F | 0x80 for shift in (0, 7, 14, 21)) + b"\0"
+        code = code.replace(magic, wide)
     parts = {
         "state": Part(read_module(bytes(wasmtime.wat2wasm(STATE))), {}),
         "library": Part(
@@ -112,6 +113,33 @@ def test_what_is_left_does_what_it_did() -> None:
         start(store)
         results.append(run(store))
     assert results == [3 + 5 + 6] * 2
+
+
+def test_data_that_is_no_longer_used_is_cleared_but_for_margins() -> None:
+    """From 1000 to 40 000, to which only the unwanted module refers; and the code of a frozen module."""
+    content = bytearray(b"\xff" * 45_000)
+    content[208:212] = (20).to_bytes(4, "little")
+    escaped = "".join(f"\\{byte:02x}" for byte in content)
+    library = LIBRARY.replace(
+        '(func (export "__wasm_apply_data_relocs")',
+        f"""(data (global.get $data) "{escaped}")
+          (global (export "_PyImport_FrozenStdlib") i32 (i32.const 48))
+          (func (export "later") (result i32) (i32.add (global.get $data) (i32.const @40000)))
+          (func (export "__wasm_apply_data_relocs")
+            (i32.store (i32.add (i32.const 48) (global.get $data)) (i32.add (global.get $data) (i32.const 200)))
+            (i32.store (i32.add (i32.const 200) (global.get $data)) (i32.add (global.get $data) (i32.const 400)))
+            (i32.store (i32.add (i32.const 204) (global.get $data)) (i32.add (global.get $data) (i32.const 300)))
+            (i32.store (i32.add (i32.const 42000) (global.get $data)) (i32.add (global.get $entries) (i32.const 2)))""",
+    ).replace("(i32.const @64)", "(i32.const @1000)")
+    made = joined(library)
+    cut_unreachable(made)
+    (segment,) = made.module.data
+    zeros = [place for place, byte in enumerate(segment.content) if byte == 0 and not 208 <= place < 212]
+    assert zeros == [*range(300, 320), *range(1000 + MARGIN, 40_000 - MARGIN)]
+    used = joined(library.replace("(i32.const @40000)", "(i32.const @20000)"))
+    cut_unreachable(used)
+    (segment,) = used.module.data
+    assert set(segment.content[20_000 - MARGIN :]) == {0xFF}
 
 
 def test_relocations_of_another_shape_are_refused() -> None:

@@ -68,6 +68,8 @@ class Placed(NamedTuple):
     """Numbers of the functions it exported, by name."""
     bases: Mapping[int, tuple[int, int | None]]
     """Of a shared library: number of the global that holds a base -> the base, and of how many table entries."""
+    data: Mapping[str, int]
+    """Addresses of the data that a shared library exported, by name."""
 
 
 class Joined(NamedTuple):
@@ -128,6 +130,12 @@ class _Joiner:
                 if export.kind is Kind.FUNCTION
             },
             bases,
+            {
+                export.name: self._global_value(name, export.number) + base
+                for export in module.exports
+                for base, entries in bases.values()
+                if export.kind is Kind.GLOBAL and entries is None
+            },
         )
 
     def _import_from_host(self) -> None:

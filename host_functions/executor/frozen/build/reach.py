@@ -15,6 +15,11 @@ that leads to. Just the table of builtin modules is read without its unwanted en
 imported would be cut from under itself, so the VM refuses to be built with one
 (`host_functions.executor.frozen.guest`).
 
+Data goes too, with less confidence in where it ends, since a compiler may refer to a table by an address before or
+behind it. So only from the middle of large stretches (`STRETCH`) that nothing in use refers to: the tables of one
+C file lie together, and those are of files of which nothing is left. The byte code of CPython's frozen modules goes by
+its exact extent: the guest has imported what it wants, and its only finder finds nothing.
+
 A cut function becomes ``unreachable``. Should one be called after all, the guest traps: it never goes on
 differently from a guest with all of CPython.
 """
@@ -22,7 +27,7 @@ differently from a guest with all of CPython.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Final
 
 from host_functions.executor.frozen.build.instructions import CALL, REFERENCE_WIDTH, references
@@ -32,6 +37,7 @@ from host_functions.executor.frozen.module import (
     GLOBAL_GET,
     I32_ADD,
     I32_CONST,
+    DataSegment,
     Kind,
     read_signed,
     value_i32,
@@ -49,6 +55,12 @@ UNWANTED: Final = tuple(
 INIT: Final = "PyInit_"
 RELOCATIONS: Final = "__wasm_apply_data_relocs"
 I32_STORE: Final = 0x36
+STRETCH: Final = 16384
+"""Bytes of unused data in a row that are worth taking."""
+MARGIN: Final = 4096
+"""Bytes left at both ends of a stretch."""
+FROZEN: Final = ("_PyImport_FrozenBootstrap", "_PyImport_FrozenStdlib", "_PyImport_FrozenTest")
+"""Pointers to arrays of ``struct _frozen``: name, code, size, is_package; a null name ends one."""
 CUT: Final = bytes([0, 0, END])
 """No locals, ``unreachable``."""
 
@@ -65,6 +77,7 @@ def cut_unreachable(joined: Joined) -> int:
     dead = [index for index in range(len(joined.module.code)) if imported + index not in kept]
     for index in dead:
         joined.module.code[index] = CUT
+    graph.clear([*graph.stretches(used), *graph.frozen_modules(joined)])
     return len(dead)
 
 
@@ -99,11 +112,12 @@ class _Graph:
             first = value_i32(segment.offset)
             self.table.update(enumerate(segment.functions, first))
         self.exported: set[int] = set()
+        self._relocated: dict[int, int] = {}
+        """Address by the location it was put to."""
         self.unwanted: set[int] = set()
         """Start functions."""
-        relocated: dict[int, int] = {}
         for placed in joined.placed.values():
-            self._read_exports(placed, relocated)
+            self._read_exports(placed)
         self.calls: dict[int, list[int]] = {number: [] for number in range(self._imported)}
         self._addresses: dict[int, list[int]] = {number: [] for number in range(self._imported)}
         """Table indices and data addresses, by function."""
@@ -111,11 +125,13 @@ class _Graph:
             for number in placed.functions:
                 self._read_body(placed, number)
         found = [address for addresses in self._addresses.values() for address in addresses]
-        self.pieces = sorted({address for address in (*found, *relocated.values()) if self._is_data(address)})
+        self.pieces = sorted(
+            {address for address in (*found, *self._relocated.values()) if self._is_data(address)}
+        )
         """Where each begins."""
         self._within: dict[int, list[int]] = {}
         """Addresses in a piece of data."""
-        for location, address in relocated.items():
+        for location, address in self._relocated.items():
             if self.table.get(address) not in self.unwanted:
                 self._within.setdefault(self._piece(location), []).append(address)
 
@@ -129,6 +145,49 @@ class _Graph:
             elif address in self.table:
                 yield self.table[address]
 
+    def stretches(self, used: Container[int]) -> Iterator[range]:
+        """Stretches of data that nothing in use refers to, without their margins."""
+        start: int | None = None
+        end = max(self._relocated, default=0)  # behind it is the heap
+        for piece, address in enumerate(self.pieces):
+            if address > end:
+                return
+            if _data(piece) not in used:
+                start = address if start is None else start
+            elif start is not None:
+                if address - start >= STRETCH:
+                    yield range(start + MARGIN, address - MARGIN)
+                start = None
+
+    def frozen_modules(self, joined: Joined) -> Iterator[range]:
+        """Where CPython has byte code of its own modules."""
+        for placed in joined.placed.values():
+            for name in FROZEN:
+                if name in placed.data:
+                    entry = self._relocated[placed.data[name]]
+                    while self._relocated.get(entry):
+                        code = self._relocated[entry + 4]
+                        yield range(code, code + self._word(entry + 8))
+                        entry += 16
+
+    def _word(self, address: int) -> int:
+        for segment in self._module.data:
+            at = address - value_i32(segment.offset)
+            if 0 <= at <= len(segment.content) - 4:
+                return int.from_bytes(segment.content[at : at + 4], "little")
+        return 0
+
+    def clear(self, ranges: Sequence[range]) -> None:
+        """Write zeros."""
+        for number, segment in enumerate(self._module.data):
+            first = value_i32(segment.offset)
+            content = bytearray(segment.content)
+            for one in ranges:
+                start, stop = max(one.start - first, 0), min(one.stop - first, len(content))
+                if start < stop:
+                    content[start:stop] = bytes(stop - start)
+            self._module.data[number] = DataSegment(segment.offset, bytes(content))
+
     def _is_data(self, address: int) -> bool:
         """Data lies above the stack, and the table is far smaller than that."""
         return address >= len(self.table) + 2
@@ -136,10 +195,10 @@ class _Graph:
     def _piece(self, address: int) -> int:
         return bisect_right(self.pieces, address) - 1
 
-    def _read_exports(self, placed: Placed, relocated: dict[int, int]) -> None:
+    def _read_exports(self, placed: Placed) -> None:
         for name, number in placed.exports.items():
             if name == RELOCATIONS:
-                relocated.update(self._relocations(self._module.code[number - self._imported]))
+                self._relocated.update(self._relocations(self._module.code[number - self._imported]))
                 continue
             self.exported.add(number)
             if name.removeprefix(INIT) in UNWANTED and name.startswith(INIT):

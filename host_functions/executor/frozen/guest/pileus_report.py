@@ -4,8 +4,8 @@
 to the VM anyway. Bounded, because messages quote hostile input.
 """
 
-SOURCES: dict[str, str] = {}
-"""Text of the runtime's modules by file name."""
+SOURCES: dict[str, bytes] = {}
+"""Text of the runtime's modules by file name; lines without code may be empty."""
 
 MAX_NAME = 100
 MAX_MESSAGE = 400
@@ -27,7 +27,7 @@ def report(error: BaseException) -> str:
     if len(frames) > MAX_FRAMES:
         lines.append(f"  … {len(frames) - MAX_FRAMES} frames")
     for file, number, function in frames[-MAX_FRAMES:]:
-        text = SOURCES[file].splitlines()
+        text = SOURCES[file].decode().splitlines()
         lines.append(f"  {file}:{number} in {function[:MAX_NAME]}")
         if number is not None and 0 < number <= len(text):
             lines.append(f"    {text[number - 1].strip()[:120]}")

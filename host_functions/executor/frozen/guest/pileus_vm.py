@@ -19,6 +19,7 @@ import pileus_links
 import pileus_objects
 import pileus_preload
 import pileus_report
+import pileus_slim
 import pileus_table
 import wit_world
 
@@ -31,10 +32,16 @@ OBJECTS = 0xFFFF_FFFF
 """The index under which the host that freezes asks for `pileus_objects.addresses`. No export has it."""
 
 
+DECLARATIONS = "host_functions.declare"
+"""Passes docstrings on, and nobody reads them."""
+
+
 class Sources:
     """Finder and loader of the modules of one archive."""
 
     def __init__(self, modules: list[tuple[str, bool, str, str]]) -> None:
+        self.documented = any("__doc__" in source for name, _, _, source in modules if name != DECLARATIONS)
+        """The runtime reads docstrings, so they stay."""
         self._modules = {name: (is_package, file, source) for name, is_package, file, source in modules}
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -44,6 +51,10 @@ class Sources:
         is_package, file, _ = found
         return ModuleSpec(name, self, origin=file, is_package=is_package)  # type: ignore[arg-type]
 
+    def forget(self) -> None:
+        """Keep no source: the modules refer to their loader."""
+        self._modules.clear()
+
     def create_module(self, spec: ModuleSpec) -> None:
         return None
 
@@ -51,8 +62,8 @@ class Sources:
         _, file, source = self._modules[module.__name__]
         module.__file__ = file
         code: CodeType = compile(source, file, "exec", dont_inherit=True, optimize=0)
-        pileus_report.SOURCES[file] = source
-        exec(code, module.__dict__)
+        pileus_report.SOURCES[file] = source.encode()
+        exec(pileus_slim.bare(code, docstrings=self.documented), module.__dict__)
 
 
 class NoOutput:
@@ -163,7 +174,9 @@ def load(archive: bytes) -> bytes:
         raise TypeError(f"Core_version returns bytes, not {type(version).__name__}")
     pileus_links.STATE_VERSION[0] = min(version[-1], 1) if version else 0  # system_version comes last
     answer = json.dumps({"entry_points": names, "version": version.hex()}).encode()
-    del description, archive
+    pileus_slim.strip(pileus_report.SOURCES, documented=sources.documented)
+    sources.forget()
+    del description, archive, sources
     gc.collect()
     gc.freeze()
     return answer
