@@ -101,6 +101,16 @@ def test_a_source_too_deep_for_the_parser_is_refused(chain: Path, nested: str) -
     assert "nested too deeply" in refusal(chain, nested).reason
 
 
+@pytest.mark.parametrize(
+    "hidden", ['__import__("random")', 'vars(__builtins__)["open"]', "load = __import__"]
+)
+def test_an_import_that_is_no_import_statement_is_refused(chain: Path, hidden: str) -> None:
+    """The VM holds modules that no guest may have, for the library's own use."""
+    error = refusal(chain, f"import helpers.deep\n{hidden}\n")
+    assert error.chain == ("my_chain",)
+    assert str(error).startswith("my_chain: line 2 uses __")
+
+
 def test_a_byte_order_mark_is_no_part_of_a_source(chain: Path) -> None:
     (chain / "my_chain.py").write_bytes(b"\xef\xbb\xbfX = 1\n")
     (module,) = [module for module in collect_sources("my_chain", [chain]) if module.name == "my_chain"]

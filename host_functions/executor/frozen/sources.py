@@ -113,6 +113,11 @@ class _Collector:
             raise ImportRefused(chain, f"does not parse: {error}") from None
         except (RecursionError, MemoryError):
             raise ImportRefused(chain, "does not parse: its expressions are nested too deeply") from None
+        hidden = _hidden_import(tree)
+        if hidden is not None:
+            raise ImportRefused(
+                chain, f"{hidden}, through which it may import what nobody sees: write import"
+            )
         package = name if is_package else parent
         for wanted, optional in _imports(tree, package):
             if optional and self._find(wanted) is None:
@@ -197,6 +202,14 @@ def _imports(tree: ast.Module, package: str) -> Iterator[tuple[str, bool]]:
             for alias in node.names:
                 yield f"{module}.{alias.name}", True
         pending.extend(ast.iter_child_nodes(node))
+
+
+def _hidden_import(tree: ast.Module) -> str | None:
+    """Where a source imports without an import statement: the VM has more modules than a guest may have."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in ("__import__", "__builtins__"):
+            return f"line {node.lineno} uses {node.id}"
+    return None
 
 
 def _is_type_checking(test: ast.expr) -> bool:
