@@ -11,7 +11,8 @@ interface this makes
 
 The adapter also makes the entry points: ``enter`` fetches the argument, calls the guest and packs the result.
 ``load`` does too, and afterwards writes zeros over the stack and over all memory that is free, where compiling and
-importing have left their garbage: the memory becomes part of the blob, and zeros take no room in it.
+importing have left their garbage: the memory becomes part of the blob, and zeros take no room in it. Gaps between what
+is in use stay taken, so that a call, which copies each page that it writes to, writes to few.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ _ENTRY_POINTS: Final = """
     (call $loaded (local.get $r))
     (call $scrub)
     (call $span (local.get $p) (local.get $n)))
-  ;; zeros into all memory that is free: takes it, piece by piece and without growing, and gives it back
+  ;; zeros into all memory that is free: takes it, piece by piece and without growing, and gives large pieces back
   (func $scrub (local $n i32) (local $p i32) (local $taken i32)
     (call $fill (global.get $stack_end) (i32.const 0) (i32.sub (global.get $stack) (global.get $stack_end)))
     (global.set $full (i32.const 1))
@@ -175,6 +176,8 @@ _ENTRY_POINTS: Final = """
       (block $none (loop $more
         (br_if $none (i32.eqz (local.tee $p (call $malloc (local.get $n)))))
         (call $fill (local.get $p) (i32.const 0) (call $usable (local.get $p)))
+        ;; small pieces are not given back: what a call allocates in them would touch pages all over the memory
+        (br_if $more (i32.lt_u (local.get $n) (i32.const 4096)))
         (i32.store (local.get $p) (local.get $taken))
         (local.set $taken (local.get $p))
         (br $more)))
