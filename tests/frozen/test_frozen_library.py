@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -47,6 +49,74 @@ def test_docstrings_are_gone_and_line_numbers_are_right(
         GuestPanic, match=r"(?s)ValueError: é.*documented.py:12 in Kind.fail\n *raise ValueError"
     ):
         WasmRuntime(blob.code, cache=compiled).call("fail", b"", ValidationContext())
+
+
+GAP = "\n" * 3_000
+LINES = f"""def far(argument):
+    first = [len(argument), 1, 2, 3, 4, 5, 6, 7, 8, 9, {{"a": argument, "b": [argument]}}, argument + argument]
+    {GAP}
+    return first[len(argument)].absent
+
+
+def back(argument):
+    for _ in range(2):
+        if argument is None:
+            raise KeyError("never")
+        try:
+            far(argument)
+        except AttributeError as error:
+            (
+                error
+                .
+                args[0]
+                .absent
+            )
+
+
+def decorated(function):
+    return function
+
+
+@decorated
+@decorated
+def nested(argument):
+    return sum(
+        len(one)
+        for one in (
+            argument,
+            3,
+        )
+    )
+
+
+ENTRY_POINTS = {{"far": far, "back": back, "nested": nested, "lambda": lambda argument: [
+    1,
+    argument[7],
+]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def lines(python_vm: bytes, compiled: CompileCache, tmp_path_factory: pytest.TempPathFactory) -> WasmRuntime:
+    directory = tmp_path_factory.mktemp("lines")
+    (directory / "lines.py").write_text(LINES)
+    return WasmRuntime(freeze("lines", paths=[directory], vm=python_vm, cache=compiled).code, cache=compiled)
+
+
+@pytest.mark.parametrize("name", ["far", "back", "nested", "lambda"])
+def test_lines_are_those_of_the_source_wherever_they_are(lines: WasmRuntime, name: str) -> None:
+    """Far from each other, back and forth, over several lines; against what this Python says."""
+    namespace: dict[str, Any] = {}
+    exec(compile(LINES, "lines.py", "exec"), namespace)
+    with pytest.raises(Exception) as native:
+        namespace["ENTRY_POINTS"][name](b"")
+    expected = [entry.lineno + 1 for entry in native.traceback if str(entry.path).endswith("lines.py")]
+    with pytest.raises(GuestPanic) as frozen:
+        lines.call(name, b"", ValidationContext())
+    assert [int(found) for found in re.findall(r"lines\.py:(\d+) in", frozen.value.message)] == expected
+    texts = LINES.splitlines()
+    for number in expected:
+        assert texts[number - 1].strip() in frozen.value.message
 
 
 def test_a_runtime_that_reads_docstrings_has_them(
