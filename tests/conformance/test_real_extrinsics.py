@@ -133,13 +133,11 @@ def test_what_is_wrong_with_a_transaction_is_seen_by_the_runtime(running: Runnin
         good[:-1] + bytes([good[-1] ^ 1]),
     ]
     collation = collate_next(para, relay, [*wrong, good, good])
-    reasons = [(one.extrinsic, one.reason.rpartition("0x")[2]) for one in collation.proposal.refused]
-    # InvalidTransaction: BadProof, Payment, BadProof; then Stale.
-    assert reasons == [
-        (wrong[0], "010004"),
-        (wrong[1], "010001"),
-        (wrong[2], "010004"),
-        (good, "010003"),
+    assert [(one.extrinsic, one.reason) for one in collation.proposal.refused] == [
+        (wrong[0], "InvalidTransaction::BAD_PROOF"),
+        (wrong[1], "InvalidTransaction::PAYMENT"),
+        (wrong[2], "InvalidTransaction::BAD_PROOF"),
+        (good, "InvalidTransaction::STALE"),
     ]
     assert collation.block.extrinsics[-1] == good
 
