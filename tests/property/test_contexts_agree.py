@@ -198,8 +198,8 @@ def test_every_context_agrees(mode: str, history: list[list[tuple[int, object]]]
         report = network.step()
         for candidate in report.candidates:
             assert candidate.backed
-        # An account that has given away all it had cannot pay for more.
-        assert all("refused an extrinsic: InvalidTransaction::PAYMENT" in one for one in report.problems)
+        # Some histories hold bytes that are no extrinsic, and accounts that cannot pay.
+        assert all(" refused an extrinsic: " in problem for problem in report.problems)
     conserve(network)
 
 
