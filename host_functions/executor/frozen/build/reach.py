@@ -21,7 +21,8 @@ C file lie together, and those are of files of which nothing is left. The byte c
 its exact extent: the guest has imported what it wants, and its only finder finds nothing.
 
 A cut function becomes ``unreachable``. Should one be called after all, the guest traps: it never goes on
-differently from a guest with all of CPython.
+differently from a guest with all of CPython. That data is not missed either is shown by comparison with a VM from
+which nothing is cut (``tests/frozen/test_frozen_vms.py``).
 """
 
 from __future__ import annotations
