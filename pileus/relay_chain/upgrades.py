@@ -8,7 +8,8 @@ one makes the code the para's. Code that is rejected, or not accepted in ``pvf_v
 whatever became of the code.
 
 As upstream, the next candidate that is included takes the abort signal away: a parachain whose candidate was pending
-when the vote ended never sees it, and goes on waiting.
+when the vote ended never sees it, and goes on waiting. A candidate that brings code which was accepted before does not
+take it away (``tests/property/test_code_upgrades.py``).
 
 Not modelled: pruning of past code, references to code from more than one para, fees and deposits.
 """
