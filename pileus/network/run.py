@@ -13,6 +13,7 @@ from pathlib import Path
 
 from host_functions.errors import HostError, SandboxError
 from host_functions.executor.wasm import CompileCache
+from pileus.block_builder import APPLIED
 from pileus.collator import Collation
 from pileus.collator.consensus import RELAY_SLOT_DURATION
 from pileus.collator.message_source import SiblingMessageSource
@@ -41,10 +42,6 @@ from runtime.primitives.parachain import CommittedCandidateReceipt
 from runtime.primitives.scale import byte_vec
 
 __all__ = ["Network"]
-
-
-CALL_SUCCEEDED = b"\x00\x00"
-"""SCALE ``ApplyExtrinsicResult``: ``Ok(Ok(()))``."""
 
 
 class Network:
@@ -264,7 +261,7 @@ class Network:
             self._cross_checks(outcome) if self.carried else (),
             refusal,
             tuple(proven),
-            sum(result != CALL_SUCCEEDED for result in collation.proposal.dispatch_results),
+            sum(result != APPLIED for result in collation.proposal.dispatch_results),
             pov_parts(collation.block_data, collation.pov),
             self.relay_state,
         )
